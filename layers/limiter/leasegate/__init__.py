@@ -1,0 +1,49 @@
+"""Leasegate: exact rate limiting on one DynamoDB table, one round trip for each decision.
+
+    limiter = Limiter(DynamoRepository(boto3.client("dynamodb"), "table"))
+    with limiter.acquire("key-1", "gpt-4", {"rpm": 1, "tpm": 500}) as lease:
+        lease.adjust({"tpm": 312})
+
+``leasegate.repository.dynamodb`` and ``leasegate.repository.memory`` hold the repositories; importing this
+package imports neither them nor boto3.
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    EntityNotFound,
+    InvalidRequest,
+    LeasegateError,
+    NoLimitsConfigured,
+    NotFound,
+    RateLimitExceeded,
+    StoreDenied,
+    StoreError,
+    StoreThrottled,
+    StoreUnavailable,
+)
+from .knowledge import Knowledge
+from .lease import Lease
+from .limiter import Limiter
+from .limits import Limit
+from .states import Availability, LimitState, Refusal
+
+__all__ = [
+    "Availability",
+    "EntityNotFound",
+    "InvalidRequest",
+    "Knowledge",
+    "Lease",
+    "LeasegateError",
+    "Limit",
+    "LimitState",
+    "Limiter",
+    "NoLimitsConfigured",
+    "NotFound",
+    "RateLimitExceeded",
+    "Refusal",
+    "StoreDenied",
+    "StoreError",
+    "StoreThrottled",
+    "StoreUnavailable",
+]

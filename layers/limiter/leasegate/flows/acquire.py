@@ -1,0 +1,359 @@
+"""Acquire: spend tokens of a bucket and of its ancestors' buckets, all or nothing.
+
+Each turn of the loop plans every level from what is known by now, then makes one round trip: the reads that
+are missing, else the writes, side by side. It ends when no level has anything left to do, or when one refuses;
+then what the others were granted is given back in one more round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from .. import schema
+from ..errors import InvalidRequest, LeasegateError, RateLimitExceeded, StoreError, StoreThrottled
+from ..knowledge import Knowledge
+from ..limits import Limits
+from ..operations import (
+    Applied,
+    BatchGet,
+    Cancelled,
+    Failed,
+    Flow,
+    Key,
+    Operation,
+    Outcome,
+    Refused,
+    Transact,
+    Update,
+)
+from ..schema import Bucket
+from ..states import Availability, LimitState, Refusal, observe
+from . import reading, writing
+from .levels import Level, Planner, Read, Refuse, Step, Write
+from .settle import Correction, correct
+from .writing import Amounts, Request
+
+MAX_LEVELS: Final = 4
+"""The acquiring entity and at most three ancestors."""
+
+_MAX_ROUND_TRIPS: Final = 24
+
+type Cascade = bool | Literal["transaction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Who wants to spend what. ``limits`` count where no level has any, ``parent_id`` is a hint."""
+
+    entity_id: str
+    resource: str
+    consume: Amounts
+    limits: Limits | None = None
+    parent_id: str | None = None
+    cascade: Cascade = True
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What was spent at one level; ``state`` is the bucket after it, ``limited`` whether it has limits at all."""
+
+    entity_id: str
+    amounts: Amounts
+    state: Bucket | None
+    limited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The answer yes: the charges of all levels, the acquiring entity's first."""
+
+    resource: str
+    now_ms: int
+    consume: Amounts
+    charges: tuple[Charge, ...]
+
+    @property
+    def availability(self) -> Availability:
+        """What every limit of every level has left."""
+        return describe(self.resource, self.consume, self.now_ms, self.charges)
+
+
+def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
+    """Spend, or raise :class:`RateLimitExceeded` with nothing spent.
+
+    Round trips: 1 where the buckets are known, 0 where a remembered refusal answers; design table in the
+    README. Raises :class:`InvalidRequest`, :class:`NoLimitsConfigured`, and a :class:`StoreError` where the
+    table does not answer; what was spent by then is given back first.
+    """
+    spending = _Spending(ask, request, knowledge)
+    try:
+        return (yield from spending.spend())
+    except LeasegateError as error:
+        try:
+            yield from spending.give_back()
+        except StoreError as second:
+            error.add_note(f"tokens of other levels could not be given back: {second}")
+        raise
+
+
+def describe(resource: str, amounts: Amounts, now_ms: int, charges: Sequence[Charge]) -> Availability:
+    """Return the states of all levels, the first with the others as its ancestors."""
+
+    def states(charge: Charge) -> dict[str, LimitState]:
+        if charge.state is None or not charge.limited:
+            return {}
+        return observe(charge.state.limits, charge.state.tats, amounts, now_ms)
+
+    own, *above = charges
+    ancestors = tuple(Availability(charge.entity_id, resource, states(charge)) for charge in above)
+    return Availability(own.entity_id, resource, states(own), ancestors)
+
+
+class _Spending:
+    """One acquire on its way: its levels by entity, and the planner that decides for them."""
+
+    def __init__(self, ask: Ask, request: Request, knowledge: Knowledge) -> None:
+        self._ask = ask
+        self._request = request
+        self._knowledge = knowledge
+        self._planner = Planner(
+            ask.resource, ask.consume, ask.limits, bool(ask.cascade), ask.parent_id, request, knowledge
+        )
+        self._levels: dict[str, Level] = {}
+        self._transactions = 0
+
+    def spend(self) -> Flow[Grant]:
+        """Make round trips until every level is charged or one refuses."""
+        for _ in range(_MAX_ROUND_TRIPS):
+            path = self._plan()
+            keys = {key: None for _, step in path if isinstance(step, Read) for key in step.keys}
+            if keys:
+                yield from self._read(path, BatchGet(tuple(keys)))
+                continue
+            if any(isinstance(step, Refuse) for _, step in path):
+                raise self._refusal(path)
+            writes = [(level, step) for level, step in path if isinstance(step, Write)]
+            # A write that spends nothing prepares a refusal: do not spend elsewhere only to give it back.
+            writes = [write for write in writes if write[1].amounts is None] or writes
+            if not writes:
+                yield from self._give_back_outside(path)
+                return Grant(self._ask.resource, self._request.now_ms, self._ask.consume, _charges(path))
+            yield from self._write(writes)
+        raise StoreThrottled(f"bucket of {self._ask.entity_id} is too contended")
+
+    def give_back(self) -> Flow[None]:
+        """Return all that was charged, and all that may have been where the bucket remembers the request."""
+        charged = [level for level in self._levels.values() if level.charged]
+        undos = tuple(
+            writing.undo(self._bucket_key(level), level.unsure.after, level.unsure.amounts, self._request)
+            for level in self._levels.values()
+            if level.unsure is not None and level.unsure.amounts and len(self._levels) > 1
+        )
+        if charged or undos:
+            yield from self._return(charged, undos)
+
+    # --- planning ------------------------------------------------------------------------------------
+
+    def _plan(self) -> list[tuple[Level, Step]]:
+        """Plan each level from the acquiring entity up, as far as parents are known."""
+        path: list[tuple[Level, Step]] = []
+        entity_id: str | None = self._ask.entity_id
+        seen: set[str] = set()
+        while entity_id is not None:
+            if entity_id in seen:
+                raise InvalidRequest("parent_id", f"{entity_id} is its own ancestor")
+            if len(seen) == MAX_LEVELS:
+                raise InvalidRequest(
+                    "parent_id", f"{self._ask.entity_id} has more than {MAX_LEVELS - 1} ancestors"
+                )
+            seen.add(entity_id)
+            level = self._levels.get(entity_id)
+            if level is None:
+                state = self._knowledge.bucket(entity_id, self._ask.resource)
+                level = self._levels[entity_id] = Level(entity_id, own=not path, state=state)
+            path.append((level, self._planner.plan(level)))
+            entity_id = level.parent_id if self._ask.cascade else None
+        return path
+
+    # --- round trips ---------------------------------------------------------------------------------
+
+    def _read(self, path: list[tuple[Level, Step]], batch: BatchGet) -> Flow[None]:
+        now_ms = self._request.now_ms
+        (outcome,) = yield (batch,)
+        items = reading.found(outcome)
+        if schema.system_defaults_key() in batch.keys:
+            defaults = reading.parse_defaults_reading(items, self._ask.resource)
+            self._planner.fresh_defaults = defaults
+            self._knowledge.learn_defaults(self._ask.resource, defaults, now_ms)
+        for level, step in path:
+            if not isinstance(step, Read) or schema.entity_key(level.entity_id) not in step.keys:
+                continue
+            level.reading = reading.parse_entity_reading(items, level.entity_id, self._ask.resource)
+            level.state = reading.parse_bucket_reading(items, level.entity_id, self._ask.resource)
+            level.verified, level.absent = True, level.state is None
+            if not level.own:
+                reading.learn_ancestor(self._knowledge, level.entity_id, self._ask.resource, level.reading, now_ms)
+            if level.state is not None:
+                self._knowledge.learn_bucket(level.entity_id, self._ask.resource, level.state)
+
+    def _write(self, writes: list[tuple[Level, Write]]) -> Flow[None]:
+        refresh = self._refresh()
+        groups = [writes] if self._ask.cascade == "transaction" else [[write] for write in writes]
+        operations = [self._operation(group) for group in groups]
+        outcomes = yield (*operations, refresh) if refresh else tuple(operations)
+        if refresh:
+            self._learn_refresh(refresh, outcomes[-1])
+        failures = [self._judge(group, outcome) for group, outcome in zip(groups, outcomes, strict=False)]
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _operation(self, group: list[tuple[Level, Write]]) -> Operation:
+        actions = tuple(action for _, write in group for action in write.actions)
+        if len(actions) == 1 and isinstance(actions[0], Update):
+            return actions[0]
+        # Every attempt has a token of its own: a token says "the very same actions".
+        self._transactions += 1
+        return Transact(actions, f"{self._request.id}.{self._transactions}")
+
+    def _refresh(self) -> BatchGet | None:
+        """Return a read of the aged knowledge that this acquire rests on, where it is due."""
+        keys: list[Key] = []
+        now_ms = self._request.now_ms
+        resource = self._ask.resource
+        planner = self._planner
+        if planner.believed_defaults and self._knowledge.claim_defaults_refresh(resource, now_ms):
+            keys += reading.defaults_keys(resource)
+        for entity_id in planner.believed_ancestors:
+            if self._knowledge.claim_ancestor_refresh(entity_id, resource, now_ms):
+                keys += reading.record_keys(entity_id, resource)
+        return BatchGet(tuple(keys)) if keys else None
+
+    def _learn_refresh(self, batch: BatchGet, outcome: Outcome) -> None:
+        """Remember what rode along; where it failed, what was known stays good for its age."""
+        if isinstance(outcome, Failed):
+            return
+        items = reading.found(outcome)
+        now_ms = self._request.now_ms
+        resource = self._ask.resource
+        if schema.system_defaults_key() in batch.keys:
+            self._knowledge.learn_defaults(resource, reading.parse_defaults_reading(items, resource), now_ms)
+        for entity_id in self._planner.believed_ancestors:
+            if schema.entity_key(entity_id) in batch.keys:
+                record = reading.parse_entity_reading(items, entity_id, resource)
+                reading.learn_ancestor(self._knowledge, entity_id, resource, record, now_ms)
+
+    # --- outcomes ------------------------------------------------------------------------------------
+
+    def _judge(self, group: list[tuple[Level, Write]], outcome: Outcome) -> StoreError | None:
+        """Take an outcome in; return the error that stands in its place, if any."""
+        match outcome:
+            case Applied(item):
+                for level, write in group:
+                    state = write.after if item is None else schema.parse_bucket(item, write.after)
+                    self._take_applied(level, write, state)
+            case Refused():
+                ((level, write),) = group
+                self._take_refused(level, write, outcome)
+            case Cancelled(refusals):
+                position = 0
+                for level, write in group:
+                    own = refusals[position : position + len(write.actions)]
+                    position += len(write.actions)
+                    if own[0] is not None:
+                        self._take_refused(level, write, own[0])
+                    elif any(own):
+                        # The limits or the parent changed between the read and the creation: read again.
+                        level.reading = None
+            case Failed(error):
+                for level, write in group:
+                    level.unsure = write if error.maybe_applied else None
+                return error
+            case _:
+                raise LeasegateError(f"a write cannot end as {type(outcome).__name__}")
+        return None
+
+    def _take_applied(self, level: Level, write: Write, state: Bucket) -> None:
+        level.state, level.verified, level.absent = state, True, False
+        level.charged = write.amounts
+        self._knowledge.learn_bucket(level.entity_id, self._ask.resource, state)
+
+    def _take_refused(self, level: Level, write: Write, refused: Refused) -> None:
+        if refused.item is None:
+            level.state, level.verified, level.absent, level.reading = None, False, True, None
+            self._knowledge.forget_bucket(level.entity_id, self._ask.resource)
+            return
+        state = schema.parse_bucket(refused.item, write.before)
+        if self._request.was_applied_to(state):
+            self._take_applied(level, write, state)
+            return
+        if write.before is not None and state.stamp == write.before.stamp:
+            level.lost_rebases += write.after.stamp != write.before.stamp
+        else:
+            self._planner.fresh_defaults = None  # read before this stamp was seen, so perhaps older than it
+        level.state, level.verified, level.absent = state, True, False
+        self._knowledge.learn_bucket(level.entity_id, self._ask.resource, state)
+
+    # --- endings -------------------------------------------------------------------------------------
+
+    def _refusal(self, path: list[tuple[Level, Step]]) -> RateLimitExceeded:
+        now_ms = self._request.now_ms
+        refusals: list[Refusal] = []
+        cached = True
+        for level, step in path:
+            if not isinstance(step, Refuse) or level.state is None:
+                continue
+            cached = cached and step.cached
+            if not step.cached:
+                self._knowledge.learn_bucket(
+                    level.entity_id, self._ask.resource, level.state, refused_at_ms=now_ms
+                )
+            states = observe(level.state.limits, level.state.tats, step.amounts, now_ms)
+            refusals += [
+                Refusal(level.entity_id, states[name]) for name in step.amounts if states[name].retry_after_ms
+            ]
+        # What other levels were granted is about to be given back: show what is there then.
+        charges = [
+            replace(
+                charge,
+                amounts={},
+                state=writing.after_charge(charge.state, _negated(charge.amounts), self._request),
+            )
+            if charge.state is not None
+            else charge
+            for charge in _charges(path)
+        ]
+        return RateLimitExceeded(
+            describe(self._ask.resource, self._ask.consume, now_ms, charges),
+            tuple(refusals),
+            max(refusal.state.retry_after_ms for refusal in refusals),
+            cached=cached,
+        )
+
+    def _give_back_outside(self, path: list[tuple[Level, Step]]) -> Flow[None]:
+        """Return what was charged to entities that turned out not to be ancestors (any more)."""
+        inside = {level.entity_id for level, _ in path}
+        outside = [level for level in self._levels.values() if level.charged and level.entity_id not in inside]
+        if outside:
+            yield from self._return(outside, ())
+
+    def _return(self, levels: list[Level], undos: tuple[Update, ...]) -> Flow[None]:
+        corrections = [Correction(level.entity_id, _negated(level.charged or {}), level.state) for level in levels]
+        for level in levels:
+            level.charged = None
+        # The bucket remembers the charge under the request's id, so its return needs another.
+        request = Request(f"{self._request.id}-", self._request.slot, self._request.now_ms)
+        yield from correct(self._ask.resource, corrections, request, self._knowledge, alongside=undos)
+
+    def _bucket_key(self, level: Level) -> Key:
+        return schema.bucket_key(level.entity_id, self._ask.resource)
+
+
+def _charges(path: list[tuple[Level, Step]]) -> tuple[Charge, ...]:
+    return tuple(Charge(level.entity_id, level.charged or {}, level.state, level.limited) for level, _ in path)
+
+
+def _negated(amounts: Amounts) -> Amounts:
+    return {name: -tokens for name, tokens in amounts.items()}

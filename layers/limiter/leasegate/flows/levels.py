@@ -1,0 +1,285 @@
+"""One level of a cascade: the acquiring entity or one of its ancestors, and the next step for it.
+
+A step is one of four: nothing to do, read these keys, send this write, refuse. The planner decides from
+remembered state where a write will check it, and from what this acquire read itself where nothing will.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from .. import schema, stamps
+from ..errors import InvalidRequest, NoLimitsConfigured
+from ..knowledge import Defaults, Knowledge
+from ..limits import Limits
+from ..operations import Action, Key
+from ..schema import Bucket
+from . import reading, writing
+from .reading import EntityReading, Resolved
+from .writing import Amounts, Request
+
+_LOST_BEFORE_MARKING: Final = 2
+
+
+@dataclass(slots=True)
+class Level:
+    """What an acquire knows of one level so far.
+
+    Attributes:
+        entity_id: whose level it is; ``own`` for the acquiring entity, whom defaults limit as well.
+        parent_id: where the cascade goes on from here, as far as is known.
+        state: the bucket as last seen; ``verified`` when this acquire itself saw it.
+        absent: this acquire asked the table, and there is no bucket.
+        reading: the record and limits that this acquire read, after it had met ``mark`` (if any): limits that
+            came together with a mark may be older than the mark.
+        limited: limits are set here that this acquire or a later correction of it can touch.
+        charged: what was spent here, None while nothing was. unsure: a write that may or may not have happened.
+    """
+
+    entity_id: str
+    own: bool
+    parent_id: str | None = None
+    state: Bucket | None = None
+    verified: bool = False
+    absent: bool = False
+    reading: EntityReading | None = None
+    mark: str | None = None
+    lost_rebases: int = 0
+    limited: bool = True
+    charged: Amounts | None = None
+    unsure: Write | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing to write: charged already, or no limits here that this acquire touches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read these keys before anything is written."""
+
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The amounts are not there; ``cached`` when memory answered and not the table."""
+
+    amounts: Amounts
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Send these actions: one update, or the actions of a transaction of which the first is the bucket's.
+
+    ``before`` is the state that the write builds on (None: no bucket), ``after`` the one it leaves, ``amounts``
+    what it spends (None for a write that only prepares one).
+    """
+
+    actions: tuple[Action, ...]
+    before: Bucket | None
+    after: Bucket
+    amounts: Amounts | None
+
+
+type Step = Nothing | Read | Refuse | Write
+
+NOTHING: Final = Nothing()
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans the levels of one acquire of ``wanted`` tokens.
+
+    ``fresh_defaults`` are those that this acquire read itself, ``parent_hint`` what its caller said;
+    ``believed_defaults`` and ``believed_ancestors`` tell what aged knowledge the plans rest on.
+    """
+
+    resource: str
+    wanted: Amounts
+    inline: Limits | None
+    cascade: bool
+    parent_hint: str | None
+    request: Request
+    knowledge: Knowledge
+    fresh_defaults: Defaults | None = None
+    believed_defaults: bool = False
+    believed_ancestors: set[str] = field(default_factory=set)
+
+    def plan(self, level: Level) -> Step:
+        """Say what to do next for a level, and set where the cascade goes on from it.
+
+        Raises :class:`InvalidRequest` for amounts that can never be granted, and :class:`NoLimitsConfigured`,
+        both only from what this acquire saw itself.
+        """
+        state = level.state
+        if level.charged is not None:
+            return NOTHING
+        if state is None:
+            return self._plan_unseen(level) if level.own else self._plan_by_record(level)
+        level.parent_id = state.parent_id
+        if stamps.is_stale(state.stamp):
+            return self._plan_stale(level, state)
+        if stamps.is_pushed(state.stamp):
+            amounts = self._amounts(level, state.limits)
+            return self._charge(level, state, amounts) if amounts else self._plan_by_record(level)
+        return self._charge_under_defaults(level, state) if level.own else self._plan_by_record(level)
+
+    # --- buckets that carry believable limits --------------------------------------------------------
+
+    def _charge(self, level: Level, state: Bucket, amounts: Amounts) -> Step:
+        """Spend under the limits of ``state``, or refuse where it is known that the tokens are not there."""
+        now_ms = self.request.now_ms
+        if not level.verified:
+            if not _can_ever_grant(state.limits, amounts):
+                return self._read(level)
+            refused = self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms)
+            if refused is not None and not writing.can_grant(refused, amounts, now_ms):
+                level.state = refused
+                return Refuse(amounts, cached=True)
+            return self._send_charge(level, state, amounts)
+        self._check(level, state.limits, amounts)
+        if not writing.can_grant(state, amounts, now_ms):
+            return Refuse(amounts, cached=False)
+        return self._send_charge(level, state, amounts)
+
+    def _charge_under_defaults(self, level: Level, state: Bucket) -> Step:
+        """Spend from a bucket limited by defaults or by the call, if that is still what limits it."""
+        read = Read(reading.defaults_keys(self.resource))
+        defaults = self._defaults()
+        if defaults is None:
+            return read
+        resolved = reading.resolve_defaults(defaults, self.inline)
+        scope = stamps.scope_of(state.stamp)
+        is_fresh = self.fresh_defaults is not None
+        if resolved is None:
+            if is_fresh or scope == stamps.INLINE:
+                raise NoLimitsConfigured(level.entity_id, self.resource)
+            return read
+        if resolved.stamp == state.stamp:
+            return self._charge(level, state, self.wanted)
+        if is_fresh or stamps.replaces(resolved.stamp, state.stamp):
+            return self._rebase(level, state, resolved)
+        return read
+
+    def _send_charge(self, level: Level, state: Bucket, amounts: Amounts) -> Write:
+        key = schema.bucket_key(level.entity_id, self.resource)
+        update = writing.charge(key, state, amounts, self.request, hold_parent=self.cascade)
+        return Write((update,), state, writing.after_charge(state, amounts, self.request), amounts)
+
+    # --- buckets that were never seen, or are not there ------------------------------------------------
+
+    def _plan_unseen(self, level: Level) -> Step:
+        """Create the entity's own bucket if it is known to be missing, else try it under the defaults."""
+        if level.reading is not None:
+            level.parent_id = level.reading.entity.parent_id
+            resolved = self._resolve(level, level.reading)
+            return self._create(level, resolved, level.reading) if isinstance(resolved, Resolved) else resolved
+        level.parent_id = self.parent_hint
+        defaults = None if level.absent else self._defaults()
+        guessed = None if defaults is None else reading.resolve_defaults(defaults, self.inline)
+        if guessed is None or not _can_ever_grant(guessed.limits, self.wanted):
+            return self._read(level)
+        return self._send_charge(level, writing.assume(guessed, self.parent_hint), self.wanted)
+
+    def _plan_by_record(self, level: Level) -> Step:
+        """Plan an ancestor of which no write will check anything: believe its record for a while."""
+        if level.reading is None:
+            known = self.knowledge.ancestor(level.entity_id, self.resource, self.request.now_ms)
+            if known is None or (known.has_limits and level.state is None):
+                return self._read(level)
+            self.believed_ancestors.add(level.entity_id)
+            level.parent_id = known.parent_id
+            level.limited = known.has_limits
+            return NOTHING
+        level.parent_id = level.reading.entity.parent_id
+        resolved = level.reading.resolve()
+        level.limited = resolved is not None
+        if level.state is not None or resolved is None or not self._amounts(level, resolved.limits):
+            return NOTHING
+        return self._create(level, resolved, level.reading)
+
+    def _create(self, level: Level, resolved: Resolved, entity: EntityReading) -> Write:
+        amounts = self._amounts(level, resolved.limits)
+        self._check(level, resolved.limits, amounts)
+        state = writing.newborn(resolved, entity.entity.parent_id, amounts, self.request)
+        actions = writing.create(level.entity_id, self.resource, state, amounts, entity, self.request)
+        return Write(actions, None, state, amounts)
+
+    # --- changed limits ------------------------------------------------------------------------------
+
+    def _plan_stale(self, level: Level, state: Bucket) -> Step:
+        """Read the limits after the mark was seen, and write them only over that very mark."""
+        if level.reading is None or level.mark != state.stamp:
+            level.mark, level.reading = state.stamp, None
+            return self._read(level)
+        level.parent_id = level.reading.entity.parent_id
+        resolved = self._resolve(level, level.reading)
+        return self._rebase(level, state, resolved) if isinstance(resolved, Resolved) else resolved
+
+    def _rebase(self, level: Level, state: Bucket, resolved: Resolved) -> Write:
+        """Carry the bucket over to other limits and spend; if the tokens are not there, carry it over alone."""
+        key = schema.bucket_key(level.entity_id, self.resource)
+        wanted = self._amounts(level, resolved.limits)
+        self._check(level, resolved.limits, wanted)
+        if level.lost_rebases >= _LOST_BEFORE_MARKING and not stamps.is_stale(state.stamp):
+            # Others keep spending under the old limits, so what was seen is always out of date: stop them.
+            text = stamps.stale_mark(self.request.now_ms, f"{self.request.id}.{level.lost_rebases}")
+            return Write((writing.mark(key, text, state.stamp),), state, state, None)
+        carried = writing.rebased(state, resolved, level.parent_id, self.request.now_ms)
+        amounts = wanted if writing.can_grant(carried, wanted, self.request.now_ms) else None
+        after = writing.after_charge(carried, amounts or {}, self.request)
+        return Write((writing.rebase(key, state, after, amounts, self.request),), state, after, amounts)
+
+    # --- pieces --------------------------------------------------------------------------------------
+
+    def _resolve(self, level: Level, entity: EntityReading) -> Resolved | Read | Nothing:
+        own = entity.resolve()
+        if own is not None:
+            return own
+        if not level.own:
+            level.limited = False
+            return NOTHING
+        defaults = self._defaults()
+        if defaults is None:
+            return Read(reading.defaults_keys(self.resource))
+        resolved = reading.resolve_defaults(defaults, self.inline)
+        if resolved is None:
+            raise NoLimitsConfigured(level.entity_id, self.resource)
+        return resolved
+
+    def _defaults(self) -> Defaults | None:
+        if self.fresh_defaults is not None:
+            return self.fresh_defaults
+        self.believed_defaults = True
+        return self.knowledge.defaults(self.resource, self.request.now_ms)
+
+    def _read(self, level: Level) -> Read:
+        keys = reading.entity_keys(level.entity_id, self.resource)
+        return Read(keys + reading.defaults_keys(self.resource) if level.own else keys)
+
+    def _amounts(self, level: Level, limits: Limits) -> Amounts:
+        """Return what to spend at a level: all that is wanted, of an ancestor what it limits."""
+        if level.own:
+            return self.wanted
+        return {name: tokens for name, tokens in self.wanted.items() if name in limits}
+
+    def _check(self, level: Level, limits: Limits, amounts: Amounts) -> None:
+        for name, cost in amounts.items():
+            if name not in limits:
+                raise InvalidRequest(
+                    f"consume.{name}", f"no such limit of {level.entity_id}; it has {', '.join(limits)}"
+                )
+            if cost > limits[name].capacity:
+                raise InvalidRequest(
+                    f"consume.{name}",
+                    f"{cost} is above the capacity of {level.entity_id}, {limits[name].capacity}",
+                    unprocessable=True,
+                )
+
+
+def _can_ever_grant(limits: Limits, amounts: Amounts) -> bool:
+    return all(name in limits and cost <= limits[name].capacity for name, cost in amounts.items())

@@ -1,0 +1,58 @@
+"""What ids, names and amounts may look like, checked with errors that name the field.
+
+Entity and resource ids stand in keys (where ``#`` separates parts) and in URL paths (where ``/`` does), so
+neither character is allowed in them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from .errors import InvalidRequest
+
+MAX_TOKENS: Final = 10**12
+"""The most that a capacity, a refill amount or a cost may be."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._:@+-]{1,256}", re.ASCII)
+_LIMIT_NAME = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
+
+
+def check_identifier(field: str, value: object) -> str:
+    """Return ``value`` if it can identify an entity or a resource; raise :class:`InvalidRequest` if not."""
+    return _check(field, value, _IDENTIFIER, "1 to 256 characters of A-Z a-z 0-9 . _ : @ + -")
+
+
+def check_limit_name(field: str, value: object) -> str:
+    """Return ``value`` if it can name a limit; raise :class:`InvalidRequest` if not."""
+    return _check(field, value, _LIMIT_NAME, "1 to 32 characters of a-z 0-9 _ -")
+
+
+def check_integer(field: str, value: object, low: int, high: int) -> int:
+    """Return ``value`` if it is an integer from ``low`` to ``high``; raise :class:`InvalidRequest` if not."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRequest(field, f"must be an integer, not {type(value).__name__}")
+    if not low <= value <= high:
+        raise InvalidRequest(field, f"must be from {low} to {high}, not {value}")
+    return value
+
+
+def check_amounts(field: str, value: object) -> dict[str, int]:
+    """Return ``value`` if it maps limit names to tokens (0 to 10^12), at least one; else raise InvalidRequest."""
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(field, f"must map limit names to tokens, not be {type(value).__name__}")
+    if not value:
+        raise InvalidRequest(field, "must name at least one limit")
+    return {
+        check_limit_name(field, name): check_integer(f"{field}.{name}", tokens, 0, MAX_TOKENS)
+        for name, tokens in value.items()
+    }
+
+
+def _check(field: str, value: object, pattern: re.Pattern[str], allowed: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(field, f"must be a string, not {type(value).__name__}")
+    if not pattern.fullmatch(value):
+        raise InvalidRequest(field, f"must be {allowed}")
+    return value

@@ -1,0 +1,216 @@
+"""What one process remembers of the table, bounded and with ages.
+
+Two kinds. *Pushed*: the state of buckets. A bucket carries its limits and its parent under a stamp which
+every write checks, so what is remembered of it can be out of date but never wrong for long enough to matter:
+the write is refused and brings the truth back. *Aged*: defaults and ancestors, which nothing checks; they are
+believed for ``max_age_ms``. From half that age on one caller is told to read them again beside its write, so
+that a steady process never waits for it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+from .schema import Bucket, StoredLimits
+
+DEFAULT_MAX_AGE_MS: Final = 30_000
+DEFAULT_REFUSAL_AGE_MS: Final = 1_000
+DEFAULT_MAX_BUCKETS: Final = 10_000
+DEFAULT_MAX_AGED: Final = 10_000
+
+_REFRESH_RETRY_MS: Final = 1_000
+
+
+class Recent[K: Hashable, V]:
+    """A thread-safe mapping that keeps the ``max_size`` entries used last."""
+
+    def __init__(self, max_size: int) -> None:
+        """Start empty."""
+        self._max_size = max_size
+        self._entries: OrderedDict[K, V] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: K) -> V | None:
+        """Return the entry, which counts as used now, or None."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+            return entry
+
+    def merge(self, key: K, value: V, keep: Callable[[V, V], bool]) -> None:
+        """Store ``value`` unless ``keep(old, value)`` says that what is there is the better."""
+        with self._lock:
+            old = self._entries.get(key)
+            if old is not None and keep(old, value):
+                return
+            self._entries[key] = value
+            self._entries.move_to_end(key)
+            if len(self._entries) > self._max_size:
+                self._entries.popitem(last=False)
+
+    def pop(self, key: K) -> None:
+        """Forget an entry."""
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def pop_where(self, condition: Callable[[K], bool]) -> None:
+        """Forget all entries whose key meets the condition."""
+        with self._lock:
+            for key in [key for key in self._entries if condition(key)]:
+                del self._entries[key]
+
+    def __len__(self) -> int:
+        """Count the entries."""
+        return len(self._entries)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBucket:
+    """A bucket's last seen state; ``refused_at_ms`` when it refused somebody and nothing came back since."""
+
+    state: Bucket
+    refused_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The two levels below an entity's own limits; None where a level has none."""
+
+    resource: StoredLimits | None
+    system: StoredLimits | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """What an entity's record and limits say to those below it: its parent, and whether it limits them."""
+
+    parent_id: str | None
+    has_limits: bool
+
+
+@dataclass(slots=True)
+class Aged[V]:
+    """A value and when the read of it began; ``refreshing_at_ms`` when somebody last set out to renew it."""
+
+    value: V
+    read_at_ms: int
+    refreshing_at_ms: int | None = None
+
+
+class Knowledge:
+    """The memory of one process, shared by its threads.
+
+    Args:
+        max_age_ms: how long defaults and ancestors are believed.
+        refusal_age_ms: how long a refusal answers for the table.
+        max_buckets: how many buckets are remembered.
+        max_aged: how many resources' defaults, and how many ancestors, are remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_age_ms: int = DEFAULT_MAX_AGE_MS,
+        refusal_age_ms: int = DEFAULT_REFUSAL_AGE_MS,
+        max_buckets: int = DEFAULT_MAX_BUCKETS,
+        max_aged: int = DEFAULT_MAX_AGED,
+    ) -> None:
+        """Start knowing nothing."""
+        self._max_age_ms = max_age_ms
+        self._refusal_age_ms = refusal_age_ms
+        self._buckets: Recent[tuple[str, str], KnownBucket] = Recent(max_buckets)
+        self._defaults: Recent[str, Aged[Defaults]] = Recent(max_aged)
+        self._ancestors: Recent[tuple[str, str], Aged[Ancestor]] = Recent(max_aged)
+
+    # buckets
+
+    def bucket(self, entity_id: str, resource: str) -> Bucket | None:
+        """Return the last seen state of a bucket."""
+        known = self._buckets.get((entity_id, resource))
+        return None if known is None else known.state
+
+    def refused_bucket(self, entity_id: str, resource: str, now_ms: int) -> Bucket | None:
+        """Return the state of a bucket that refused so lately that it may answer for the table."""
+        known = self._buckets.get((entity_id, resource))
+        if known is None or known.refused_at_ms is None:
+            return None
+        return known.state if abs(now_ms - known.refused_at_ms) < self._refusal_age_ms else None
+
+    def learn_bucket(
+        self, entity_id: str, resource: str, state: Bucket, *, refused_at_ms: int | None = None
+    ) -> None:
+        """Remember a state unless a later one is known; spending leaves an earlier refusal standing."""
+        key = (entity_id, resource)
+        if refused_at_ms is None:
+            known = self._buckets.get(key)
+            if known is not None and known.state.stamp == state.stamp:
+                refused_at_ms = known.refused_at_ms
+        self._buckets.merge(key, KnownBucket(state, refused_at_ms), _has_later_version)
+
+    def learn_return(self, entity_id: str, resource: str, state: Bucket) -> None:
+        """Remember a state after tokens came back: earlier refusals no longer stand."""
+        self._buckets.merge((entity_id, resource), KnownBucket(state), _has_later_version)
+
+    def forget_bucket(self, entity_id: str, resource: str) -> None:
+        """Forget a bucket that turned out not to exist."""
+        self._buckets.pop((entity_id, resource))
+
+    # aged
+
+    def defaults(self, resource: str, now_ms: int) -> Defaults | None:
+        """Return the defaults of a resource and of the system, if they may still be believed."""
+        return self._believed(self._defaults.get(resource), now_ms)
+
+    def ancestor(self, entity_id: str, resource: str, now_ms: int) -> Ancestor | None:
+        """Return what is known of an entity as an ancestor, if it may still be believed."""
+        return self._believed(self._ancestors.get((entity_id, resource)), now_ms)
+
+    def claim_defaults_refresh(self, resource: str, now_ms: int) -> bool:
+        """Tell one caller at a time that it is to read the defaults again, from half their age on."""
+        return self._claim(self._defaults.get(resource), now_ms)
+
+    def claim_ancestor_refresh(self, entity_id: str, resource: str, now_ms: int) -> bool:
+        """Tell one caller at a time that it is to read the ancestor again, from half its age on."""
+        return self._claim(self._ancestors.get((entity_id, resource)), now_ms)
+
+    def learn_defaults(self, resource: str, defaults: Defaults, read_at_ms: int) -> None:
+        """Remember the defaults as a read that began at ``read_at_ms`` found them."""
+        self._defaults.merge(resource, Aged(defaults, read_at_ms), self._was_read_later)
+
+    def learn_ancestor(self, entity_id: str, resource: str, ancestor: Ancestor, read_at_ms: int) -> None:
+        """Remember an ancestor as a read that began at ``read_at_ms`` found it."""
+        self._ancestors.merge((entity_id, resource), Aged(ancestor, read_at_ms), self._was_read_later)
+
+    def forget_defaults(self, resource: str | None) -> None:
+        """Forget the defaults of a resource that this process changed, or all where the system's changed."""
+        self._defaults.pop_where(lambda key: resource is None or key == resource)
+
+    def forget_ancestor(self, entity_id: str) -> None:
+        """Forget an entity as an ancestor, because this process changed it."""
+        self._ancestors.pop_where(lambda key: key[0] == entity_id)
+
+    def _believed[V](self, aged: Aged[V] | None, now_ms: int) -> V | None:
+        # A negative age is another thread's newer read, or a clock that was set back: bounded like any age.
+        if aged is None or abs(now_ms - aged.read_at_ms) >= self._max_age_ms:
+            return None
+        return aged.value
+
+    def _claim[V](self, aged: Aged[V] | None, now_ms: int) -> bool:
+        if aged is None or now_ms - aged.read_at_ms < self._max_age_ms // 2:
+            return False
+        if aged.refreshing_at_ms is not None and abs(now_ms - aged.refreshing_at_ms) < _REFRESH_RETRY_MS:
+            return False
+        aged.refreshing_at_ms = now_ms
+        return True
+
+    def _was_read_later[V](self, old: Aged[V], new: Aged[V]) -> bool:
+        return 0 < old.read_at_ms - new.read_at_ms < self._max_age_ms
+
+
+def _has_later_version(old: KnownBucket, new: KnownBucket) -> bool:
+    return old.state.version > new.state.version

@@ -1,0 +1,169 @@
+"""A lease: what a granted acquire returns, to be corrected to what was really used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from .errors import InvalidRequest, StoreError
+from .flows.acquire import Ask, Charge, Grant
+from .flows.settle import Correction
+from .flows.writing import Amounts, Request
+from .identifiers import MAX_TOKENS, check_amounts, check_integer
+from .states import Availability
+
+type Spend = Callable[[Ask], Grant | None]
+"""Spends more; None where the limiter allows without the table."""
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What a lease corrects when it ends. ``request`` is made when it is first sent, and kept for repetitions."""
+
+    resource: str
+    corrections: list[Correction]
+    request: Request | None = None
+    is_written: bool = False
+
+
+type Correct = Callable[[Settlement], None]
+"""Writes a settlement."""
+
+
+class Lease:
+    """Tokens that were spent, at every level of the cascade.
+
+    As a context manager it settles on exit, and gives everything back where the block raises (cancellation
+    included). Without ``with``, call :meth:`settle` or :meth:`release`; a lease that is never settled keeps
+    what it spent. Safe to share between threads.
+
+    Attributes:
+        entity_id: who spent. resource: what.
+        degraded: the table did not answer and the limiter was told to allow: nothing was spent.
+    """
+
+    def __init__(self, ask: Ask, grant: Grant | None, spend: Spend, correct: Correct) -> None:
+        """Hold a grant, or none where the limiter allows without the table."""
+        self.entity_id = ask.entity_id
+        self.resource = ask.resource
+        self.degraded = grant is None
+        self._ask = ask
+        self._grants = [] if grant is None else [grant]
+        self._spend = spend
+        self._correct = correct
+        self._adjustments: dict[str, int] = {}
+        self._settlement: Settlement | None = None
+        self._lock = Lock()
+
+    @property
+    def availability(self) -> Availability:
+        """What every limit had left right after the last time that this lease spent."""
+        if not self._grants:
+            return Availability(self.entity_id, self.resource, {})
+        return self._grants[-1].availability
+
+    @property
+    def consumed(self) -> Mapping[str, int]:
+        """The tokens that the acquiring entity spent through this lease, with its adjustments, by limit name."""
+        total: dict[str, int] = {}
+        for amounts in (*(grant.consume for grant in self._grants), self._adjustments):
+            for name, tokens in amounts.items():
+                total[name] = total.get(name, 0) + tokens
+        return total
+
+    def adjust(self, delta: Mapping[str, int]) -> None:
+        """Add to what was really used (negative: less was), by limit name; written once, when settled.
+
+        An adjustment is never refused: what is not there becomes debt. Raises :class:`InvalidRequest`.
+        """
+        with self._lock:
+            self._check_open()
+            self._check_adjustable(delta)
+            for name, tokens in delta.items():
+                self._adjustments[name] = self._adjustments.get(name, 0) + tokens
+
+    def consume(self, amounts: Mapping[str, int]) -> None:
+        """Spend more now, if it is there. Raises :class:`RateLimitExceeded`; what was spent before stays."""
+        with self._lock:
+            self._check_open()
+            grant = self._spend(replace(self._ask, consume=check_amounts("consume", amounts)))
+            if grant is not None:
+                self._grants.append(grant)
+
+    def settle(self) -> None:
+        """Write the adjustments, once; settling again, or after a release, does nothing.
+
+        Raises :class:`StoreError` where the table does not answer; then settle again, nothing is written twice.
+        """
+        with self._lock:
+            self._close(lambda _: self._adjustments)
+
+    def release(self) -> None:
+        """Give back all that was spent, once; after a settlement it does nothing. Errors as :meth:`settle`."""
+        with self._lock:
+            self._close(self._returns)
+
+    def __enter__(self) -> Self:
+        """Return the lease itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Settle, or release where the block raised; the block's own error goes first."""
+        if exc is None:
+            self.settle()
+            return
+        try:
+            self.release()
+        except StoreError as error:
+            exc.add_note(f"the lease could not be given back: {error}")
+
+    def _close(self, amounts: Callable[[Charge], Amounts]) -> None:
+        """Correct every level that has limits; a repetition goes on where an earlier try failed."""
+        if self._settlement is None:
+            self._settlement = self._plan_settlement(amounts)
+        if self._settlement.is_written:
+            return
+        if self._settlement.corrections:
+            self._correct(self._settlement)
+        self._settlement.is_written = True
+
+    def _plan_settlement(self, amounts: Callable[[Charge], Amounts]) -> Settlement:
+        latest = {charge.entity_id: charge for grant in self._grants for charge in grant.charges if charge.limited}
+        corrections = []
+        for charge in latest.values():
+            wanted = {
+                name: tokens
+                for name, tokens in amounts(charge).items()
+                if tokens and (charge.state is None or name in charge.state.limits)
+            }
+            if wanted:
+                corrections.append(Correction(charge.entity_id, wanted, charge.state))
+        return Settlement(self.resource, corrections)
+
+    def _returns(self, charge: Charge) -> Amounts:
+        """Return, negative, all that this lease spent at the level of a charge."""
+        total: dict[str, int] = {}
+        for grant in self._grants:
+            for other in grant.charges:
+                if other.entity_id == charge.entity_id:
+                    for name, tokens in other.amounts.items():
+                        total[name] = total.get(name, 0) - tokens
+        return total
+
+    def _check_open(self) -> None:
+        if self._settlement is not None:
+            raise InvalidRequest("lease", "is settled or released already")
+
+    def _check_adjustable(self, delta: Mapping[str, int]) -> None:
+        for name, tokens in delta.items():
+            check_integer(f"adjust.{name}", tokens, -MAX_TOKENS, MAX_TOKENS)
+            if self._grants and name not in self.availability:
+                raise InvalidRequest(f"adjust.{name}", f"no such limit of {self.entity_id}")

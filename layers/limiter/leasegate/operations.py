@@ -1,0 +1,269 @@
+"""Operations on the table, their conditions and their outcomes, as plain frozen values.
+
+A flow yields a tuple of operations (one round trip) and is sent a tuple of outcomes in the same order.
+A repository gives them meaning: ``DynamoRepository`` compiles them to expressions, ``MemoryRepository``
+evaluates them; a parity test holds the two to one meaning.
+
+Values are DynamoDB's, without its wire format: ``int`` (38 digits), ``str``, ``bool``, ``None``, a non-empty
+``frozenset`` of ``str``, a ``tuple``, a ``dict`` with ``str`` keys. There are no floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .errors import StoreError
+
+type Value = int | str | bool | frozenset[str] | tuple[Value, ...] | Mapping[str, Value] | None
+type Item = Mapping[str, Value]
+"""The attributes of an item, without its key."""
+
+
+class Key(NamedTuple):
+    """The primary key of an item."""
+
+    pk: str
+    sk: str
+
+
+# --- conditions ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ItemExists:
+    """The item exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemAbsent:
+    """The item does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The attribute exists."""
+
+    attribute: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotExists:
+    """The attribute does not exist; true of an absent item."""
+
+    attribute: str
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The attribute exists and equals the value."""
+
+    attribute: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class NotEquals:
+    """The attribute differs from the value; true where it does not exist, as in DynamoDB."""
+
+    attribute: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The attribute exists and is less than the value."""
+
+    attribute: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """The attribute exists and is at most the value."""
+
+    attribute: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """The attribute exists and is at least the value."""
+
+    attribute: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The attribute exists and lies between the two values, both included; never true if low > high."""
+
+    attribute: str
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Every condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """At least one condition holds."""
+
+    conditions: tuple[Condition, ...]
+
+
+type Condition = (
+    ItemExists
+    | ItemAbsent
+    | Exists
+    | NotExists
+    | Equals
+    | NotEquals
+    | Below
+    | AtMost
+    | AtLeast
+    | Between
+    | AllOf
+    | AnyOf
+)
+
+
+# --- changes of an update --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Give the attribute this value."""
+
+    attribute: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Add to a number (an absent one counts as 0), or add members to a set (an absent one is empty)."""
+
+    attribute: str
+    value: int | frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove the attribute."""
+
+    attribute: str
+
+
+type Change = Set | Add | Remove
+
+
+# --- operations ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Change an item under a condition; an absent item is created with the changed attributes.
+
+    Outcome: :class:`Applied` with the item as it is then, or :class:`Refused` with the item as it stands.
+    """
+
+    key: Key
+    changes: tuple[Change, ...]
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write a whole item under a condition. Outcome as for :class:`Update`."""
+
+    key: Key
+    item: Item
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Hold a transaction to a condition on an item that it does not change; only inside :class:`Transact`."""
+
+    key: Key
+    condition: Condition
+
+
+type Action = Update | Put | Check
+
+
+@dataclass(frozen=True, slots=True)
+class Transact:
+    """Apply all actions or none; at most 100, each on another item.
+
+    ``token`` makes a repetition of the very same actions harmless for 10 minutes. Outcome: :class:`Applied`
+    without an item, or :class:`Cancelled` with a verdict for each action.
+    """
+
+    actions: tuple[Action, ...]
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchGet:
+    """Read items by their keys, strongly consistent each, but together no snapshot.
+
+    Outcome: :class:`Found`, complete: a key without an item in it has no item. Anything less is
+    :class:`Failed`.
+    """
+
+    keys: tuple[Key, ...]
+
+
+type Operation = Update | Put | Transact | BatchGet
+
+
+# --- outcomes --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The write happened. ``item`` is the whole item after it; None after a transaction."""
+
+    item: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The condition did not hold. ``item`` is the item that refused, or None where there is none."""
+
+    item: Item | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The transaction did not happen; for each action the refusal, or None where the action itself was fine."""
+
+    refusals: tuple[Refused | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The items that exist among the keys asked for."""
+
+    items: Mapping[Key, Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The operation has no answer, within the caller's time."""
+
+    error: StoreError
+
+
+type Outcome = Applied | Refused | Cancelled | Found | Failed
+
+type Flow[T] = Generator[tuple[Operation, ...], tuple[Outcome, ...], T]
+"""A use case: every ``yield`` is one round trip; what it returns is the answer."""

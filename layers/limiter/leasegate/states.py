@@ -1,0 +1,103 @@
+"""What a caller learns of limits: how much is there, and when there is more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from . import bucket
+from .limits import Limit, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One limit at one moment.
+
+    Attributes:
+        limit: the limit itself.
+        available: whole tokens that can be spent now; negative in debt.
+        requested: the tokens that were asked for; 1 where nobody asked.
+        retry_after_ms: in how many ms ``requested`` tokens will be there; 0 when they are.
+        next_token_ms: in how many ms one more token will be there; None when the bucket is full.
+    """
+
+    limit: Limit
+    available: int
+    requested: int
+    retry_after_ms: int
+    next_token_ms: int | None
+
+    @property
+    def name(self) -> str:
+        """The limit's name."""
+        return self.limit.name
+
+    @property
+    def capacity(self) -> int:
+        """The most tokens that can be there at once."""
+        return self.limit.capacity
+
+
+class Refusal(NamedTuple):
+    """A limit that refused, and whose it is."""
+
+    entity_id: str
+    state: LimitState
+
+
+class Availability(Mapping[str, LimitState]):
+    """The limits of an entity for a resource: a mapping of limit name to :class:`LimitState`.
+
+    ``ancestors`` gives the same for each level above, nearest first; a level without limits is empty.
+    """
+
+    __slots__ = ("_states", "ancestors", "entity_id", "resource")
+
+    def __init__(
+        self,
+        entity_id: str,
+        resource: str,
+        states: Mapping[str, LimitState],
+        ancestors: tuple[Availability, ...] = (),
+    ) -> None:
+        """Take the states in the order of their names."""
+        self.entity_id = entity_id
+        self.resource = resource
+        self.ancestors = ancestors
+        self._states = states
+
+    def __getitem__(self, name: str) -> LimitState:
+        """Return the state of one limit."""
+        return self._states[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the limits."""
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        """Count the limits."""
+        return len(self._states)
+
+    def __repr__(self) -> str:
+        """Show the tokens by limit."""
+        tokens = ", ".join(f"{state.name}={state.available}/{state.capacity}" for state in self.values())
+        return f"<Availability {self.entity_id} {self.resource}: {tokens}>"
+
+
+def observe(
+    limits: Limits, tats: Mapping[str, int], amounts: Mapping[str, int], now_ms: int
+) -> dict[str, LimitState]:
+    """Describe every limit at ``now_ms``, with retry times for the amounts asked for."""
+    states: dict[str, LimitState] = {}
+    for name, limit in limits.items():
+        tat = tats.get(name)
+        requested = amounts.get(name, 1)
+        states[name] = LimitState(
+            limit=limit,
+            available=bucket.tokens_available(limit, tat, now_ms),
+            requested=requested,
+            retry_after_ms=bucket.retry_after_ms(limit, tat, min(requested, limit.capacity), now_ms) or 0,
+            next_token_ms=bucket.next_token_ms(limit, tat, now_ms),
+        )
+    return states
