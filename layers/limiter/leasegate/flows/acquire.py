@@ -162,12 +162,11 @@ class _Spending:
         entity_id: str | None = self._ask.entity_id
         seen: set[str] = set()
         while entity_id is not None:
-            if entity_id in seen:
-                raise InvalidRequest("parent_id", f"{entity_id} is its own ancestor")
-            if len(seen) == MAX_LEVELS:
-                raise InvalidRequest(
-                    "parent_id", f"{self._ask.entity_id} has more than {MAX_LEVELS - 1} ancestors"
-                )
+            if entity_id in seen or len(seen) == MAX_LEVELS:
+                if self._planner.parent_hint is None:
+                    raise InvalidRequest("parent_id", f"{entity_id} is its own ancestor, or one too many")
+                self._planner.parent_hint = None  # a hint cannot make a request invalid
+                return self._plan()
             seen.add(entity_id)
             level = self._levels.get(entity_id)
             if level is None:
