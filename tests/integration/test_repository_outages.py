@@ -1,0 +1,104 @@
+"""What a real client makes of a real network in trouble; the emulators never are."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from leasegate.errors import StoreDenied, StoreError, StoreUnavailable
+from leasegate.operations import Add, BatchGet, Failed, Key, Operation, Update
+from leasegate.repository.dynamodb import DynamoRepository, client_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+WRITE = Update(Key("a", "s"), (Add("n", 1),))
+READ = BatchGet((Key("a", "s"),))
+
+
+@contextlib.contextmanager
+def server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Listen on a free port and treat every connection alike."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        serve(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def client(endpoint: str) -> DynamoDBClient:
+    config = client_config(connect_timeout_s=0.5, read_timeout_s=0.1)
+    return boto3.client("dynamodb", endpoint_url=endpoint, config=config)
+
+
+def failure(endpoint: str, operation: Operation) -> StoreError:
+    repository = DynamoRepository(client(endpoint), "table", sleep=lambda _seconds: None, draw=lambda: 0.01)
+    (outcome,) = repository.execute((operation,), timeout_ms=50)
+    assert isinstance(outcome, Failed)
+    return outcome.error
+
+
+def never_answer(connection: socket.socket) -> None:
+    connection.recv(65536)
+    time.sleep(0.2)  # longer than the client waits
+
+
+def hang_up(connection: socket.socket) -> None:
+    connection.recv(65536)
+
+
+def answer_with(status: str, body: str) -> Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        connection.sendall((head + body).encode())
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    "serve", [never_answer, hang_up, answer_with("503 Unavailable", ""), answer_with("502 Bad", "<html>")]
+)
+def test_a_write_whose_answer_is_lost_may_have_been_applied(serve: Callable[[socket.socket], None]) -> None:
+    with server(serve) as endpoint:
+        error = failure(endpoint, WRITE)
+    assert type(error) is StoreUnavailable
+    assert error.maybe_applied
+
+
+def test_a_read_whose_answer_is_lost_is_unavailable() -> None:
+    with server(hang_up) as endpoint:
+        error = failure(endpoint, READ)
+    assert type(error) is StoreUnavailable
+    assert not error.maybe_applied
+
+
+def test_a_write_that_finds_nobody_listening_was_not_applied() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    error = failure(endpoint, WRITE)
+    assert type(error) is StoreUnavailable
+    assert not error.maybe_applied
+
+
+def test_a_refused_signature_is_denied() -> None:
+    body = '{"__type":"com.amazon.coral.service#UnrecognizedClientException","message":"no test depends on it"}'
+    with server(answer_with("400 Bad Request", body)) as endpoint:
+        assert type(failure(endpoint, WRITE)) is StoreDenied

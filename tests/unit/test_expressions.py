@@ -1,0 +1,127 @@
+"""Shapes and the expressions they compile to."""
+
+import pytest
+
+from leasegate.operations import (
+    Add,
+    AllOf,
+    AnyOf,
+    AtLeast,
+    AtMost,
+    Below,
+    Between,
+    Change,
+    Condition,
+    Equals,
+    Exists,
+    ItemAbsent,
+    ItemExists,
+    NotEquals,
+    NotExists,
+    Remove,
+    Set,
+)
+from leasegate.repository.expressions import Expressions, compile_shape, take_apart
+
+
+def compiled(changes: tuple[Change, ...], condition: Condition | None = None) -> Expressions:
+    return compile_shape(take_apart(changes, condition)[0])
+
+
+def condition_of(condition: Condition) -> str:
+    return compiled((), condition).condition
+
+
+def test_changes_are_grouped_by_clause_and_values_keep_their_order() -> None:
+    changes = (Add("v.rpm", 5), Set("at", 7), Remove("cfg"), Add("n", 1), Set("r.3", "id"))
+    shape, values = take_apart(changes, NotEquals("r.3", "id"))
+    expressions = compile_shape(shape)
+    assert expressions.update == "SET #1 = :1, #4 = :3 ADD #0 :0, #3 :2 REMOVE #2"
+    assert expressions.condition == "#4 <> :4"
+    assert expressions.names == {"#0": "v.rpm", "#1": "at", "#2": "cfg", "#3": "n", "#4": "r.3"}
+    assert dict(zip(expressions.placeholders, values, strict=True)) == {
+        ":0": {"N": "5"},
+        ":1": {"N": "7"},
+        ":2": {"N": "1"},
+        ":3": {"S": "id"},
+        ":4": {"S": "id"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (ItemExists(), "attribute_exists(#0)"),
+        (ItemAbsent(), "attribute_not_exists(#0)"),
+        (Exists("a"), "attribute_exists(#0)"),
+        (NotExists("a"), "attribute_not_exists(#0)"),
+        (Equals("a", 1), "#0 = :0"),
+        (NotEquals("a", 1), "#0 <> :0"),
+        (Below("a", 1), "#0 < :0"),
+        (AtMost("a", 1), "#0 <= :0"),
+        (AtLeast("a", 1), "#0 >= :0"),
+        (Between("a", 1, 2), "#0 >= :0 AND #0 <= :1"),
+        (AllOf((Between("a", 1, 2),)), "#0 >= :0 AND #0 <= :1"),
+        (AnyOf((AllOf((Exists("a"),)),)), "attribute_exists(#0)"),
+        (AllOf((Exists("a"), Between("b", 1, 2))), "attribute_exists(#0) AND (#1 >= :0 AND #1 <= :1)"),
+        (
+            AnyOf((NotExists("a"), AllOf((Below("a", 1), AnyOf((Equals("b", 1), Equals("b", 2))))))),
+            "attribute_not_exists(#0) OR (#0 < :0 AND (#1 = :1 OR #1 = :2))",
+        ),
+    ],
+)
+def test_conditions_are_written_without_redundant_parentheses(condition: Condition, text: str) -> None:
+    assert condition_of(condition) == text
+
+
+def test_writes_that_differ_in_values_alone_have_one_shape() -> None:
+    one, _ = take_apart((Add("n", 1),), AllOf((Equals("a", 1), Between("b", 1, 2))))
+    other, _ = take_apart((Add("n", 2),), AllOf((Equals("a", "x"), Between("b", 3, 4))))
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("changes", "condition"),
+    [
+        ((Add("m", 1),), Equals("a", 1)),
+        ((Set("n", 1),), Equals("a", 1)),
+        ((Add("n", 1), Add("m", 1)), Equals("a", 1)),
+        ((Add("n", 1),), NotEquals("a", 1)),
+        ((Add("n", 1),), Equals("b", 1)),
+        ((Add("n", 1),), AllOf((Equals("a", 1),))),
+        ((Add("n", 1),), None),
+    ],
+)
+def test_writes_that_differ_in_more_have_different_shapes(
+    changes: tuple[Change, ...], condition: Condition | None
+) -> None:
+    assert take_apart(changes, condition)[0] != take_apart((Add("n", 1),), Equals("a", 1))[0]
+
+
+def test_nesting_is_part_of_the_shape() -> None:
+    a, b, c = Exists("a"), Exists("b"), Exists("c")
+    inner_first, _ = take_apart((), AllOf((AllOf((a, b)), c)))
+    inner_last, _ = take_apart((), AllOf((a, AllOf((b, c)))))
+    assert inner_first != inner_last
+
+
+@pytest.mark.parametrize(
+    ("changes", "condition"),
+    [
+        ((Set("n", 1), Add("n", 1)), None),
+        ((Set("PK", "x"),), None),
+        ((Set("n", 1),), Equals("SK", "x")),
+        ((Set("n", 1),), AllOf(())),
+        ((Set("n", 1),), AllOf((Exists("a"), AnyOf(())))),
+    ],
+)
+def test_what_dynamodb_takes_in_no_item_is_a_mistake_of_the_program(
+    changes: tuple[Change, ...], condition: Condition | None
+) -> None:
+    with pytest.raises(ValueError, match=r"attribute|key|conditions"):
+        compiled(changes, condition)
+
+
+def test_a_bound_that_is_a_boolean_is_a_mistake_of_the_program() -> None:
+    with pytest.raises(TypeError):
+        take_apart((), Below("a", True))
