@@ -326,7 +326,7 @@ def test_a_batch_with_one_chunk_unanswered_is_unanswered_whole() -> None:
     keys = tuple(Key(f"k{number}", "s") for number in range(150))
 
     class HalfAnswering:
-        def batch_get_item(self, RequestItems: Any) -> Mapping[str, Any]:  # noqa: ANN401, N803 - as boto3's
+        def batch_get_item(self, RequestItems: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as boto3's
             asked = RequestItems["table"]["Keys"]
             is_short = len(asked) < 100
             return {"Responses": {"table": []}, "UnprocessedKeys": RequestItems if is_short else {}}
@@ -429,20 +429,61 @@ def test_a_failure_is_the_outcome_of_its_operation_alone(failing: str) -> None:
 
 @pytest.mark.parametrize("failing", ["k0", "k2"])
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), KeyboardInterrupt()])
-def test_what_is_no_answer_is_raised_when_nothing_is_under_way_any_more(
-    failing: str, error: BaseException
-) -> None:
-    client = OneFails(failing, error)
+def test_what_is_no_answer_of_the_store_is_raised_and_not_observed(failing: str, error: BaseException) -> None:
     seen: list[object] = []
     repository = DynamoRepository(
-        cast("DynamoDBClient", client), "table", observer=lambda *round_trip: seen.append(round_trip)
+        cast("DynamoDBClient", OneFails(failing, error)),
+        "table",
+        observer=lambda *round_trip: seen.append(round_trip),
     )
     with repository, pytest.raises(type(error)):
         repository.execute(updates(3), timeout_ms=1000)
-    after = list(client.answered)
-    repository.close()
-    assert client.answered == after
     assert seen == []
+
+
+class Interrupted:
+    """A client interrupted in k0 while k1 is under way, which takes until it is released."""
+
+    def __init__(self) -> None:
+        self.under_way = threading.Event()
+        self.interrupted = threading.Event()
+        self.released = threading.Event()
+        self.answered: list[str] = []
+
+    def update_item(self, **request: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as boto3's
+        name = request["Key"]["PK"]["S"]
+        if name == "k0":
+            self.under_way.wait(timeout=10)
+            self.interrupted.set()
+            raise KeyboardInterrupt
+        self.under_way.set()
+        self.released.wait(timeout=10)
+        self.answered.append(name)
+        return {"Attributes": ITEM}
+
+
+def test_an_interrupt_waits_for_what_is_under_way_and_begins_nothing_more() -> None:
+    client = Interrupted()
+    repository = DynamoRepository(cast("DynamoDBClient", client), "table", max_workers=1)
+    raised: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            repository.execute(updates(3), timeout_ms=10_000)
+        except KeyboardInterrupt as error:
+            raised.append(error)
+
+    caller = threading.Thread(target=execute)
+    caller.start()
+    client.interrupted.wait(timeout=10)
+    caller.join(timeout=0.2)
+    is_waiting = caller.is_alive()
+    client.released.set()
+    caller.join()
+    repository.close()
+    assert is_waiting
+    assert len(raised) == 1
+    assert client.answered == ["k1"]
 
 
 def test_a_mistake_in_one_operation_raises_before_any_is_sent() -> None:

@@ -1,7 +1,7 @@
 """The memory repository's semantics, one by one; the parity test compares them all with DynamoDB's."""
 
+import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum, StrEnum
 
 import pytest
@@ -40,6 +40,7 @@ from leasegate.operations import (
     Update,
     Value,
 )
+from leasegate.repository import Observer
 from leasegate.repository.memory import MemoryRepository
 
 KEY = Key("BUCKET#a#b", "#STATE")
@@ -153,9 +154,7 @@ def test_conditions_mean_what_they_mean_to_dynamodb(condition: Condition, expect
     assert isinstance(outcome, Applied if expected else Refused)
 
 
-@pytest.mark.parametrize(
-    "condition", [NotExists("n"), NotEquals("n", 1), AllOf((NotExists("n"), ItemAbsent()))]
-)
+@pytest.mark.parametrize("condition", [NotExists("n"), NotEquals("n", 1), AllOf((NotExists("n"), ItemAbsent()))])
 def test_an_absent_item_has_no_attributes(condition: Condition) -> None:
     assert isinstance(answer(MemoryRepository(), Update(KEY, (Set("at", 1),), condition)), Applied)
 
@@ -302,12 +301,36 @@ def test_the_observer_sees_every_round_trip_once() -> None:
     assert outcomes == (Applied({"n": 1}), Found({}))
 
 
-def test_no_update_is_lost_among_threads() -> None:
-    repository = MemoryRepository()
+class Gate(dict[str, Value]):
+    """A value that another thread has time to pass while it is compared."""
 
-    def add(_number: int) -> None:
+    def __init__(self, passed: threading.Event) -> None:
+        super().__init__(a=1)
+        self.reached = threading.Event()
+        self.passed = passed
+        self.was_passed = False
+
+    def __getitem__(self, name: str) -> Value:
+        self.reached.set()
+        self.was_passed = self.passed.wait(timeout=0.2)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize("observer", [None, lambda *_round_trip: None])
+def test_nothing_comes_between_a_condition_and_its_write(observer: Observer | None) -> None:
+    repository = MemoryRepository(observer=observer)
+    answer(repository, Put(KEY, {"n": 1, "map": {"a": 1}}))
+    passed = threading.Event()
+    gate = Gate(passed)
+
+    def add_when_the_gate_is_reached() -> None:
+        gate.reached.wait(timeout=10)
         answer(repository, Update(KEY, (Add("n", 1),)))
+        passed.set()
 
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(add, range(400)))
-    assert repository.items == {KEY: {"n": 400}}
+    other = threading.Thread(target=add_when_the_gate_is_reached)
+    other.start()
+    answer(repository, Update(KEY, (Add("n", 1),), Equals("map", gate)))
+    other.join()
+    assert not gate.was_passed
+    assert repository.items[KEY]["n"] == 3

@@ -130,13 +130,12 @@ def test_the_index_costs_a_write_when_its_entry_comes_or_goes_and_two_when_it_mo
 
 
 def test_an_entity_never_seen_before_pays_no_index_write_for_other_attributes() -> None:
-    bench = Bench()
-    MemoryRepository.execute(bench.repository, (Put(KEY, ENTITY),), timeout_ms=100)
-    stranger = Meter()
-    operation = Update(KEY, (Set("name", "x"),))
-    outcomes = bench.repository.execute((operation,), timeout_ms=100)
-    stranger((operation,), outcomes, 0, 0)
-    assert stranger.write_units == 1
+    repository = MemoryRepository()
+    repository.execute((Put(KEY, ENTITY),), timeout_ms=100)
+    meter = Meter()
+    update = Update(KEY, (Set("name", "x"),))
+    meter((update,), repository.execute((update,), timeout_ms=100), 0, 0)
+    assert meter.write_units == 1
 
 
 # --- transactions ----------------------------------------------------------------------------------
@@ -183,15 +182,14 @@ def test_a_long_batch_is_a_call_for_each_hundred_keys(bench: Bench, keys: int, c
     assert bench.meter.round_trips == 1
 
 
-def test_what_was_read_sizes_the_next_write(bench: Bench) -> None:
-    MemoryRepository.execute(bench.repository, (Put(KEY, of_bytes(1500)),), timeout_ms=100)
-    read = BatchGet((KEY,))
-    stranger = Meter()
-    stranger((read,), bench.repository.execute((read,), timeout_ms=100), 0, 0)
-    stranger.reset()
-    shrink = Update(KEY, (Remove("x"),))
-    stranger((shrink,), bench.repository.execute((shrink,), timeout_ms=100), 0, 0)
-    assert stranger.write_units == 2
+def test_what_was_read_sizes_the_next_write() -> None:
+    repository = MemoryRepository()
+    repository.execute((Put(KEY, of_bytes(1500)),), timeout_ms=100)
+    meter = Meter()
+    for operation in (BatchGet((KEY,)), Update(KEY, (Remove("x"),))):
+        meter.reset()
+        meter((operation,), repository.execute((operation,), timeout_ms=100), 0, 0)
+    assert meter.write_units == 2
 
 
 # --- failures --------------------------------------------------------------------------------------
