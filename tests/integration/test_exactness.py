@@ -34,7 +34,11 @@ class AppliedWrites:
         self, operations: tuple[Operation, ...], outcomes: tuple[Outcome, ...], _start_ns: int, _end_ns: int
     ) -> None:
         for operation, outcome in zip(operations, outcomes, strict=True):
-            if isinstance(operation, Update) and operation.key.pk.startswith("BUCKET#") and isinstance(outcome, Applied):
+            if (
+                isinstance(operation, Update)
+                and operation.key.pk.startswith("BUCKET#")
+                and isinstance(outcome, Applied)
+            ):
                 assert outcome.item is not None
                 with self._lock:
                     self._items.append(outcome.item)

@@ -137,20 +137,21 @@ class Chance:
         return self.comparison(self.random.choice(ATTRIBUTES))
 
     def comparison(self, attribute: str) -> Condition:
-        kind = self.random.choice(
-            (ItemExists, ItemAbsent, Exists, NotExists, Equals, NotEquals, Below, AtMost, AtLeast, Between)
+        number, other = self.random.choices(NUMBERS, k=2)
+        value = self.random.choice(VALUES)
+        conditions: tuple[Condition, ...] = (
+            ItemExists(),
+            ItemAbsent(),
+            Exists(attribute),
+            NotExists(attribute),
+            Equals(attribute, value),
+            NotEquals(attribute, value),
+            Below(attribute, number),
+            AtMost(attribute, number),
+            AtLeast(attribute, number),
+            Between(attribute, number, other),
         )
-        if kind in (ItemExists, ItemAbsent):
-            return ItemExists() if kind is ItemExists else ItemAbsent()
-        if kind in (Exists, NotExists):
-            return Exists(attribute) if kind is Exists else NotExists(attribute)
-        if kind in (Equals, NotEquals):
-            value = self.random.choice(VALUES)
-            return Equals(attribute, value) if kind is Equals else NotEquals(attribute, value)
-        if kind is Between:
-            return Between(attribute, self.random.choice(NUMBERS), self.random.choice(NUMBERS))
-        bound = self.random.choice(NUMBERS)
-        return {Below: Below, AtMost: AtMost, AtLeast: AtLeast}[kind](attribute, bound)
+        return self.random.choice(conditions)
 
 
 def spelled(outcome: Outcome) -> object:
@@ -236,7 +237,5 @@ def test_a_number_comes_back_exactly_however_dynamodb_writes_it(table: Table) ->
 
 def test_a_missing_table_is_a_failed_outcome(table: Table) -> None:
     client, _ = table
-    (outcome,) = DynamoRepository(client, "leasegate-missing").execute(
-        (Put(KEYS[0], {"n": 1}),), timeout_ms=1000
-    )
+    (outcome,) = DynamoRepository(client, "leasegate-missing").execute((Put(KEYS[0], {"n": 1}),), timeout_ms=1000)
     assert isinstance(outcome, Failed)

@@ -324,7 +324,7 @@ def test_a_bucket_that_others_keep_spending_from_is_stopped_before_it_is_carried
         return inner(operations, timeout_ms=timeout_ms)
 
     interferences: list[Update] = []
-    store.repository.execute = execute  # type: ignore[method-assign,assignment]  # others, between read and write
+    store.repository.execute = execute  # type: ignore[method-assign]  # others, between read and write
     cost = store.cost(lambda: ahead.acquire("somebody", "gpt-4", {"rpm": 1}))
     store.repository.execute = inner  # type: ignore[method-assign]
     assert cost.trips[-2:] == ("BatchGet", "Update")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import cast
@@ -44,12 +43,12 @@ class Ledger:
     limits: dict[tuple[Key, str], LimitLedger] = field(default_factory=dict)
 
     def follow(self, key: Key, item: Item | None) -> dict[str, int]:
-        """Take in a bucket as it is now (None: deleted); return what was spent since it was last seen, by limit."""
+        """Take in a bucket as it is now (None: deleted); return what was spent since, by limit."""
         before = self.buckets.get(key)
         if item is None:
             self.buckets.pop(key, None)
-            for name in [name for name in self.limits if name[0] == key]:
-                del self.limits[name]
+            for place in [place for place in self.limits if place[0] == key]:
+                del self.limits[place]
             return {}
         if item is before:
             return {}

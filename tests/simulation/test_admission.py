@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from leasegate import Limit, RateLimitExceeded, StoreError, schema
-from leasegate.flows.acquire import Ask, Grant
 from leasegate.flows.entities import NewEntity, create_entity
+from leasegate.flows.grants import Ask, Cascade, Grant
 from leasegate.flows.limits_admin import set_entity_limits, set_resource_defaults
-from leasegate.flows.writing import Request
+from leasegate.flows.spending import Request
 from leasegate.knowledge import Knowledge
 from leasegate.limits import index_limits
 from leasegate.operations import Applied, Operation, Outcome, Put, Transact, Update
@@ -29,6 +29,7 @@ KEY = index_limits([Limit.per_second("rpm", 40, burst=10), Limit.per_second("tpm
 DEFAULTS = index_limits([Limit.per_second("rpm", 25, burst=5), Limit("tpm", 250, 7, 33)])
 
 
+CASCADES: tuple[Cascade, ...] = (True, True, True, False, "transaction")
 CONSUMES = ({"rpm": 1, "tpm": 40}, {"tpm": 100}, {"rpm": 1, "tpm": 0}, {"rpm": 2})
 
 
@@ -54,7 +55,7 @@ class Admission:
         """Acquire some of a few limits for somebody."""
         consume = world.random.choice(CONSUMES)
         hint = world.random.choice((None, None, "project", "org"))
-        cascade = world.random.choice((True, True, True, False, "transaction"))
+        cascade: Cascade = world.random.choice(CASCADES)
         ask = Ask(world.random.choice(ENTITIES), "gpt-4", consume, None, hint, cascade)
         return world.acquire(client, ask)
 
@@ -112,9 +113,7 @@ def check_refusal(call: Call, ask: Ask, request: Request, error: RateLimitExceed
 def run_history(seed: int, steps: int) -> tuple[World, Admission]:
     """Play one history and check it."""
     admission = Admission()
-    world = World(
-        seed, next_call=admission.next_call, ended=admission.ended, executed=admission.executed
-    )
+    world = World(seed, next_call=admission.next_call, ended=admission.ended, executed=admission.executed)
     admission.populate(world)
     world.run(steps)
     return world, admission
@@ -135,9 +134,3 @@ def test_no_history_admits_more_than_the_limits_allow(group: range) -> None:
 def test_a_history_replays_exactly_under_its_seed() -> None:
     first, second = (run_history(7, 2_000)[0].repository.items for _ in range(2))
     assert first == second
-
-
-def show(seed: int) -> None:  # pragma: no cover
-    """Print how one history ended."""
-    world, admission = run_history(seed, STEPS)
-    print(seed, dict(admission.endings))  # noqa: T201

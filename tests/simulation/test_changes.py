@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from leasegate import Limit, RateLimitExceeded, StoreError, schema
-from leasegate.flows.acquire import Ask, Grant
 from leasegate.flows.entities import NewEntity, create_entity
+from leasegate.flows.grants import Ask, Grant
 from leasegate.flows.limits_admin import set_entity_limits, set_resource_defaults
 from leasegate.knowledge import Knowledge
 from leasegate.limits import Limits, index_limits

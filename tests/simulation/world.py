@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leasegate.errors import LeasegateError, StoreUnavailable
-from leasegate.flows.acquire import Ask, acquire
-from leasegate.flows.writing import Request
+from leasegate.flows.acquire import acquire
+from leasegate.flows.grants import Ask
+from leasegate.flows.spending import Request
 from leasegate.knowledge import Knowledge
 from leasegate.operations import (
     Applied,
@@ -129,14 +130,15 @@ class World:
             while client.call is not None:
                 self._advance(client, calm)
 
-    def settle(self, flow: Flow[Any]) -> Any:
+    def settle[T](self, flow: Flow[T]) -> T:
         """Run a flow by itself, without interruption or faults."""
         try:
             operations = next(flow)
             while True:
                 operations = flow.send(self.repository.execute(operations, timeout_ms=1000))
         except StopIteration as end:
-            return end.value
+            value: T = end.value
+            return value
 
     def acquire(self, client: Client, ask: Ask) -> Call:
         """Return an acquire by a client at its own clock."""

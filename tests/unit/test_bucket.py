@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leasegate import Limit, bucket
-from leasegate.limits import DAY_MS, MAX_PERIOD_MS, MAX_TOKENS
+from leasegate.identifiers import MAX_TOKENS
+from leasegate.limits import DAY_MS, MAX_PERIOD_MS
 
 YEAR_2026_MS = 1_767_225_600_000
 YEAR_2100_MS = 4_102_444_800_000
@@ -165,5 +166,7 @@ def test_what_comes_back_to_a_full_bucket_makes_it_no_fuller() -> None:
 def test_the_arithmetic_holds_no_float() -> None:
     tree = ast.parse(inspect.getsource(bucket))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Div)]
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, float)]
+    assert not [
+        node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, float)
+    ]
     assert "float(" not in inspect.getsource(bucket)

@@ -8,7 +8,17 @@ from collections.abc import Callable
 
 import pytest
 
-from leasegate import InvalidRequest, Knowledge, Lease, Limit, Limiter, RateLimitExceeded, StoreError, StoreUnavailable, schema
+from leasegate import (
+    InvalidRequest,
+    Knowledge,
+    Lease,
+    Limit,
+    Limiter,
+    RateLimitExceeded,
+    StoreError,
+    StoreUnavailable,
+    schema,
+)
 from leasegate.operations import Failed, Operation, Outcome
 from leasegate.repository.memory import MemoryRepository
 

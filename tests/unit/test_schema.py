@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from leasegate import Limit, schema
+from leasegate.flows.lifecycle import create, newborn
 from leasegate.flows.reading import EntityReading, Resolved
-from leasegate.flows.writing import Request, create, newborn
-from leasegate.limits import MAX_PERIOD_MS, MAX_TOKENS, index_limits
+from leasegate.flows.spending import Request
+from leasegate.identifiers import MAX_TOKENS
+from leasegate.limits import MAX_PERIOD_MS, index_limits
 from leasegate.metering import item_size
 from leasegate.operations import Item, Put
 

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from .errors import InvalidRequest, StoreError
-from .flows.acquire import Ask, Charge, Grant
+from .flows.grants import Ask, Charge, Grant
 from .flows.settle import Correction
-from .flows.writing import Amounts, Request
+from .flows.spending import Amounts, Request
 from .identifiers import MAX_TOKENS, check_amounts, check_integer
 from .states import Availability
 

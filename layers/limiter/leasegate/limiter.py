@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, Literal
 from .driver import drive
 from .errors import InvalidRequest, RateLimitExceeded, StoreDenied, StoreError
 from .flows import entities, limits_admin
-from .flows.acquire import Ask, Cascade, Grant, acquire
+from .flows.acquire import acquire
 from .flows.available import available
+from .flows.grants import Ask, Cascade, Grant
 from .flows.settle import correct
-from .flows.writing import Request
+from .flows.spending import Request
 from .identifiers import check_amounts, check_identifier
 from .knowledge import Knowledge
 from .lease import Lease, Settlement

@@ -7,14 +7,12 @@ then what the others were granted is given back in one more round trip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Final
 
 from .. import schema
 from ..errors import InvalidRequest, LeasegateError, RateLimitExceeded, StoreError, StoreThrottled
 from ..knowledge import Knowledge
-from ..limits import Limits
 from ..operations import (
     Applied,
     BatchGet,
@@ -29,55 +27,17 @@ from ..operations import (
     Update,
 )
 from ..schema import Bucket
-from ..states import Availability, LimitState, Refusal, observe
-from . import reading, writing
+from ..states import Refusal, observe
+from . import reading, spending
+from .grants import Ask, Charge, Grant, describe
 from .levels import Level, Planner, Read, Refuse, Step, Write
 from .settle import Correction, correct
-from .writing import Amounts, Request
+from .spending import Amounts, Request
 
 MAX_LEVELS: Final = 4
 """The acquiring entity and at most three ancestors."""
 
 _MAX_ROUND_TRIPS: Final = 24
-
-type Cascade = bool | Literal["transaction"]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Who wants to spend what. ``limits`` count where no level has any, ``parent_id`` is a hint."""
-
-    entity_id: str
-    resource: str
-    consume: Amounts
-    limits: Limits | None = None
-    parent_id: str | None = None
-    cascade: Cascade = True
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """What was spent at one level; ``state`` is the bucket after it, ``limited`` whether it has limits at all."""
-
-    entity_id: str
-    amounts: Amounts
-    state: Bucket | None
-    limited: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The answer yes: the charges of all levels, the acquiring entity's first."""
-
-    resource: str
-    now_ms: int
-    consume: Amounts
-    charges: tuple[Charge, ...]
-
-    @property
-    def availability(self) -> Availability:
-        """What every limit of every level has left."""
-        return describe(self.resource, self.consume, self.now_ms, self.charges)
 
 
 def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
@@ -96,19 +56,6 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
         except StoreError as second:
             error.add_note(f"tokens of other levels could not be given back: {second}")
         raise
-
-
-def describe(resource: str, amounts: Amounts, now_ms: int, charges: Sequence[Charge]) -> Availability:
-    """Return the states of all levels, the first with the others as its ancestors."""
-
-    def states(charge: Charge) -> dict[str, LimitState]:
-        if charge.state is None or not charge.limited:
-            return {}
-        return observe(charge.state.limits, charge.state.tats, amounts, now_ms)
-
-    own, *above = charges
-    ancestors = tuple(Availability(charge.entity_id, resource, states(charge)) for charge in above)
-    return Availability(own.entity_id, resource, states(own), ancestors)
 
 
 class _Spending:
@@ -147,7 +94,7 @@ class _Spending:
         """Return all that was charged, and all that may have been where the bucket remembers the request."""
         charged = [level for level in self._levels.values() if level.charged]
         undos = tuple(
-            writing.undo(self._bucket_key(level), level.unsure.after, level.unsure.amounts, self._request)
+            spending.undo(self._bucket_key(level), level.unsure.after, level.unsure.amounts, self._request)
             for level in self._levels.values()
             if level.unsure is not None and level.unsure.amounts and len(self._levels) > 1
         )
@@ -318,7 +265,7 @@ class _Spending:
             replace(
                 charge,
                 amounts={},
-                state=writing.after_charge(charge.state, _negated(charge.amounts), self._request),
+                state=spending.after_charge(charge.state, _negated(charge.amounts), self._request),
             )
             if charge.state is not None
             else charge

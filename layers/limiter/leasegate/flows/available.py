@@ -11,8 +11,9 @@ from ..limits import Limits
 from ..operations import BatchGet, Flow, Item, Key
 from ..schema import Bucket
 from ..states import Availability
-from . import reading, writing
-from .acquire import MAX_LEVELS, Charge, describe
+from . import lifecycle, reading
+from .acquire import MAX_LEVELS
+from .grants import Charge, describe
 from .reading import Resolved
 
 
@@ -67,14 +68,14 @@ def available(
 def _state(bucket: Bucket | None, resolved: Resolved | None, *, own: bool, now_ms: int) -> Bucket | None:
     """Return the bucket as the next acquire would find it: under the limits that hold now."""
     if bucket is None:
-        return None if resolved is None else writing.assume(resolved, None)
+        return None if resolved is None else lifecycle.assume(resolved, None)
     if stamps.is_pushed(bucket.stamp):
         return bucket
     if not own and not stamps.is_stale(bucket.stamp):
         return None
     if resolved is None:
         return bucket if own and stamps.scope_of(bucket.stamp) == stamps.INLINE else None
-    return bucket if bucket.stamp == resolved.stamp else writing.rebased(bucket, resolved, None, now_ms)
+    return bucket if bucket.stamp == resolved.stamp else lifecycle.rebased(bucket, resolved, None, now_ms)
 
 
 def _path(entity_id: str, resource: str, items: Mapping[Key, Item], read: set[str]) -> list[str]:

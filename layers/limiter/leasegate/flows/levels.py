@@ -15,9 +15,9 @@ from ..knowledge import Defaults, Knowledge
 from ..limits import Limits
 from ..operations import Action, Key
 from ..schema import Bucket
-from . import reading, writing
+from . import lifecycle, reading, spending
 from .reading import EntityReading, Resolved
-from .writing import Amounts, Request
+from .spending import Amounts, Request
 
 _LOST_BEFORE_MARKING: Final = 2
 
@@ -137,12 +137,12 @@ class Planner:
             if not _can_ever_grant(state.limits, amounts):
                 return self._read(level)
             refused = self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms)
-            if refused is not None and not writing.can_grant(refused, amounts, now_ms):
+            if refused is not None and not spending.can_grant(refused, amounts, now_ms):
                 level.state = refused
                 return Refuse(amounts, cached=True)
             return self._send_charge(level, state, amounts)
         self._check(level, state.limits, amounts)
-        if not writing.can_grant(state, amounts, now_ms):
+        if not spending.can_grant(state, amounts, now_ms):
             return Refuse(amounts, cached=False)
         return self._send_charge(level, state, amounts)
 
@@ -167,8 +167,8 @@ class Planner:
 
     def _send_charge(self, level: Level, state: Bucket, amounts: Amounts) -> Write:
         key = schema.bucket_key(level.entity_id, self.resource)
-        update = writing.charge(key, state, amounts, self.request, hold_parent=self.cascade)
-        return Write((update,), state, writing.after_charge(state, amounts, self.request), amounts)
+        update = spending.charge(key, state, amounts, self.request, hold_parent=self.cascade)
+        return Write((update,), state, spending.after_charge(state, amounts, self.request), amounts)
 
     # --- buckets that were never seen, or are not there ------------------------------------------------
 
@@ -183,7 +183,7 @@ class Planner:
         guessed = None if defaults is None else reading.resolve_defaults(defaults, self.inline)
         if guessed is None or not _can_ever_grant(guessed.limits, self.wanted):
             return self._read(level)
-        return self._send_charge(level, writing.assume(guessed, self.parent_hint), self.wanted)
+        return self._send_charge(level, lifecycle.assume(guessed, self.parent_hint), self.wanted)
 
     def _plan_by_record(self, level: Level) -> Step:
         """Plan an ancestor of which no write will check anything: believe its record for a while."""
@@ -205,8 +205,8 @@ class Planner:
     def _create(self, level: Level, resolved: Resolved, entity: EntityReading) -> Write:
         amounts = self._amounts(level, resolved.limits)
         self._check(level, resolved.limits, amounts)
-        state = writing.newborn(resolved, entity.entity.parent_id, amounts, self.request)
-        actions = writing.create(level.entity_id, self.resource, state, amounts, entity, self.request)
+        state = lifecycle.newborn(resolved, entity.entity.parent_id, amounts, self.request)
+        actions = lifecycle.create(level.entity_id, self.resource, state, amounts, entity, self.request)
         return Write(actions, None, state, amounts)
 
     # --- changed limits ------------------------------------------------------------------------------
@@ -228,11 +228,11 @@ class Planner:
         if level.lost_rebases >= _LOST_BEFORE_MARKING and not stamps.is_stale(state.stamp):
             # Others keep spending under the old limits, so what was seen is always out of date: stop them.
             text = stamps.stale_mark(self.request.now_ms, f"{self.request.id}.{level.lost_rebases}")
-            return Write((writing.mark(key, text, state.stamp),), state, state, None)
-        carried = writing.rebased(state, resolved, level.parent_id, self.request.now_ms)
-        amounts = wanted if writing.can_grant(carried, wanted, self.request.now_ms) else None
-        after = writing.after_charge(carried, amounts or {}, self.request)
-        return Write((writing.rebase(key, state, after, amounts, self.request),), state, after, amounts)
+            return Write((lifecycle.mark(key, text, state.stamp),), state, state, None)
+        carried = lifecycle.rebased(state, resolved, level.parent_id, self.request.now_ms)
+        amounts = wanted if spending.can_grant(carried, wanted, self.request.now_ms) else None
+        after = spending.after_charge(carried, amounts or {}, self.request)
+        return Write((lifecycle.rebase(key, state, after, amounts, self.request),), state, after, amounts)
 
     # --- pieces --------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from ..operations import (
     Update,
 )
 from ..schema import StoredLimits
-from . import reading, writing
+from . import lifecycle, reading
 
 _MAX_ROUND_TRIPS: Final = 8
 _MARKS_AT_ONCE: Final = 25
@@ -78,7 +78,7 @@ def mark_buckets(entity_id: str, resources: Iterable[str], version: int, nonce: 
     pending = sorted(resources)
     while pending:
         chunk, pending = pending[:_MARKS_AT_ONCE], pending[_MARKS_AT_ONCE:]
-        outcomes = yield tuple(writing.mark(schema.bucket_key(entity_id, name), text) for name in chunk)
+        outcomes = yield tuple(lifecycle.mark(schema.bucket_key(entity_id, name), text) for name in chunk)
         for outcome in outcomes:
             if isinstance(outcome, Failed):  # a refusal is a bucket that DynamoDB deleted: it needs no mark
                 outcome.error.add_note("the change is stored, but not every bucket knows of it: repeat it")

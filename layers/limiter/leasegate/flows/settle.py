@@ -22,9 +22,9 @@ from ..operations import (
     Transact,
 )
 from ..schema import Bucket
-from . import reading, writing
+from . import lifecycle, reading, spending
 from .reading import Resolved
-from .writing import Amounts, Request
+from .spending import Amounts, Request
 
 _MAX_ROUND_TRIPS: Final = 16
 
@@ -88,7 +88,7 @@ def _operation(resource: str, correction: Correction, request: Request, token: s
     if correction.state is not None:
         if not any(tokens and name in correction.state.limits for name, tokens in correction.amounts.items()):
             return None
-        return writing.correct(key, correction.state, correction.amounts, request)
+        return spending.correct(key, correction.state, correction.amounts, request)
     if not correction.absent:
         return BatchGet(reading.entity_keys(correction.entity_id, resource))
     limits = correction.limits or {}
@@ -96,8 +96,8 @@ def _operation(resource: str, correction: Correction, request: Request, token: s
     if not debts:
         return None
     mark = Resolved(stamps.stale_mark(request.now_ms, request.id), limits)
-    state = writing.newborn(mark, correction.parent_id, debts, request)
-    actions = writing.recreate(correction.entity_id, resource, state, debts, request)
+    state = lifecycle.newborn(mark, correction.parent_id, debts, request)
+    actions = lifecycle.recreate(correction.entity_id, resource, state, debts, request)
     return Transact(actions, token)
 
 

@@ -1,0 +1,148 @@
+"""The writes that create a bucket, carry it over to other limits, or mark it as stale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .. import bucket as arithmetic
+from .. import schema
+from ..operations import (
+    Action,
+    Add,
+    AllOf,
+    Change,
+    Check,
+    Condition,
+    Equals,
+    Item,
+    ItemAbsent,
+    ItemExists,
+    Key,
+    Put,
+    Remove,
+    Set,
+    Update,
+    Value,
+)
+from ..schema import Bucket, StoredLimits
+from .reading import EntityReading, Resolved
+from .spending import GRACE_S, Amounts, Request, after_charge, covering_s, holds
+
+
+def assume(resolved: Resolved, parent_id: str | None) -> Bucket:
+    """Return the state that a bucket nobody here has seen is guessed to have: idle, under these limits."""
+    return Bucket(resolved.stamp, resolved.limits, {}, parent_id, 0, 0, {})
+
+
+def newborn(resolved: Resolved, parent_id: str | None, amounts: Amounts, request: Request) -> Bucket:
+    """Return the state of a bucket that is created by this charge."""
+    empty = replace(assume(resolved, parent_id), version=request.now_ms * 1000 - 1)
+    state = after_charge(empty, amounts, request)
+    expires_at_s = covering_s(state.limits, request.now_ms, state.tats) + GRACE_S
+    return replace(state, expires_at_s=expires_at_s, requests={request.attribute: request.id})
+
+
+def create(
+    entity_id: str, resource: str, state: Bucket, amounts: Amounts, reading: EntityReading, request: Request
+) -> tuple[Action, ...]:
+    """Create a bucket if all that its limits were resolved from is still so: the actions of a transaction.
+
+    The first is the bucket's. The others hold the entity's parent, and both of its own limits, as read.
+    """
+    return (
+        Put(schema.bucket_key(entity_id, resource), _bucket_item(state, amounts, request), ItemAbsent()),
+        Update(
+            schema.entity_key(entity_id),
+            (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
+            holds(schema.ENTITY_PARENT, reading.entity.parent_id),
+        ),
+        Check(schema.entity_limits_key(entity_id, resource), _as_read(reading.for_resource)),
+        Check(schema.entity_limits_key(entity_id, None), _as_read(reading.for_all)),
+    )
+
+
+def recreate(
+    entity_id: str, resource: str, state: Bucket, amounts: Amounts, request: Request
+) -> tuple[Action, ...]:
+    """Create a bucket for a debt whose bucket is gone: under a mark, so that the next acquire reads its limits."""
+    return (
+        Put(schema.bucket_key(entity_id, resource), _bucket_item(state, amounts, request), ItemAbsent()),
+        Update(
+            schema.entity_key(entity_id),
+            (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
+            ItemExists(),
+        ),
+    )
+
+
+def rebased(state: Bucket, resolved: Resolved, parent_id: str | None, now_ms: int) -> Bucket:
+    """Return the state carried over to other limits and another parent."""
+    tats: dict[str, int] = {}
+    for name, limit in resolved.limits.items():
+        if name in state.tats and name in state.limits:
+            tat = arithmetic.rebase(state.limits[name], limit, state.tats[name], now_ms)
+            if tat is not None:
+                tats[name] = tat
+    return replace(
+        state,
+        stamp=resolved.stamp,
+        limits=resolved.limits,
+        tats=tats,
+        parent_id=parent_id,
+        expires_at_s=covering_s(resolved.limits, now_ms, tats) + GRACE_S,
+    )
+
+
+def rebase(key: Key, seen: Bucket, after: Bucket, amounts: Amounts | None, request: Request) -> Update:
+    """Turn the very state that was ``seen`` into ``after``, which has other limits and has spent ``amounts``.
+
+    Where ``amounts`` is None nothing was spent, so the bucket must not remember the request.
+    """
+    changes: list[Change] = [
+        Set(schema.STAMP, after.stamp),
+        Set(schema.LIMITS, schema.render_limits(after.limits)),
+        Set(schema.EXPIRES_AT, after.expires_at_s),
+        Set(schema.PARENT, after.parent_id) if after.parent_id is not None else Remove(schema.PARENT),
+    ]
+    for name in after.limits:
+        attribute = schema.tat_attribute(name)
+        changes.append(Set(attribute, after.tats[name]) if name in after.tats else Remove(attribute))
+        if amounts and amounts.get(name):
+            changes.append(Add(schema.used_attribute(name), amounts[name]))
+    for name in seen.limits.keys() - after.limits.keys():
+        changes += (Remove(schema.tat_attribute(name)), Remove(schema.used_attribute(name)))
+    conditions = [Equals(schema.STAMP, seen.stamp), Equals(schema.VERSION, seen.version)]
+    changes += (Add(schema.VERSION, 1), Set(schema.WRITTEN_AT, request.now_ms))
+    if amounts is not None:
+        changes.append(Set(request.attribute, request.id))
+    return Update(key, tuple(changes), AllOf(tuple(conditions)))
+
+
+def mark(key: Key, mark_text: str, only_under: str | None = None) -> Update:
+    """Mark a bucket as stale: from then on, every acquire reads the limits before it writes."""
+    conditions: list[Condition] = [ItemExists()]
+    if only_under is not None:
+        conditions.append(Equals(schema.STAMP, only_under))
+    return Update(key, (Set(schema.STAMP, mark_text), Add(schema.VERSION, 1)), AllOf(tuple(conditions)))
+
+
+def _bucket_item(state: Bucket, amounts: Amounts, request: Request) -> Item:
+    item: dict[str, Value] = {
+        schema.STAMP: state.stamp,
+        schema.LIMITS: schema.render_limits(state.limits),
+        schema.VERSION: state.version,
+        schema.WRITTEN_AT: request.now_ms,
+        schema.EXPIRES_AT: state.expires_at_s,
+        request.attribute: request.id,
+    }
+    if state.parent_id is not None:
+        item[schema.PARENT] = state.parent_id
+    for name, tat in state.tats.items():
+        item[schema.tat_attribute(name)] = tat
+    for name, tokens in amounts.items():
+        item[schema.used_attribute(name)] = tokens
+    return item
+
+
+def _as_read(stored: StoredLimits | None) -> Condition:
+    return ItemAbsent() if stored is None else Equals(schema.STORED_VERSION, stored.version)

@@ -1,0 +1,199 @@
+"""The writes that spend tokens or return them: each carries, as conditions, all that it took for granted.
+
+DynamoDB has no ``max()``, so a spending write carries one of two branches for each limit, guessed from the
+last state seen: *busy* adds to a ``tat`` that is not past, *idle* starts one at now. A wrong guess is
+refused and the refusal brings the state back.
+
+``ttl`` never lets DynamoDB forget a debt: a write moves it only forward, and every write that makes a bucket
+emptier than ``ttl`` covers must move it. A day's grace keeps that down to about one write a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .. import bucket as arithmetic
+from .. import schema
+from ..limits import Limits
+from ..operations import (
+    Add,
+    AllOf,
+    AnyOf,
+    AtLeast,
+    AtMost,
+    Below,
+    Between,
+    Change,
+    Condition,
+    Equals,
+    Exists,
+    Key,
+    NotEquals,
+    NotExists,
+    Remove,
+    Set,
+    Update,
+)
+from ..schema import Bucket
+
+GRACE_S: Final = 86_400
+"""How long after it is full again DynamoDB may delete a bucket, in seconds."""
+
+type Amounts = Mapping[str, int]
+"""Tokens by limit name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What makes a write recognisable when it is repeated, and the clock reading that it carries."""
+
+    id: str
+    slot: int
+    now_ms: int
+
+    @property
+    def attribute(self) -> str:
+        """The bucket attribute that remembers the id."""
+        return schema.request_attribute(self.slot)
+
+    def was_applied_to(self, state: Bucket) -> bool:
+        """Say whether this bucket remembers the request."""
+        return state.requests.get(self.attribute) == self.id
+
+
+def charge(key: Key, state: Bucket, amounts: Amounts, request: Request, *, hold_parent: bool) -> Update:
+    """Spend what is there, under the limits and (if the cascade follows it) the parent of ``state``."""
+    conditions: list[Condition] = [Equals(schema.STAMP, state.stamp)]
+    if hold_parent:
+        conditions.append(holds(schema.PARENT, state.parent_id))
+    changes: list[Change] = []
+    for name, cost in amounts.items():
+        limit = state.limits[name]
+        ceiling = request.now_ms * limit.amount + limit.capacity * limit.period_ms
+        _spend(changes, conditions, state, name, cost, request, ceiling)
+    needed_s = covering_s(state.limits, request.now_ms)
+    if state.expires_at_s >= needed_s:
+        conditions.append(AtLeast(schema.EXPIRES_AT, needed_s))
+    else:
+        _extend(changes, conditions, needed_s + GRACE_S)
+    return _bucket_update(key, changes, conditions, request)
+
+
+def correct(key: Key, state: Bucket, amounts: Amounts, request: Request) -> Update:
+    """Spend (positive amounts, into debt if need be) or give back (negative ones), whatever the stamp.
+
+    Names that the bucket no longer limits are left out.
+    """
+    conditions: list[Condition] = [Equals(schema.STAMP, state.stamp)]
+    changes: list[Change] = []
+    kept = {name: tokens for name, tokens in amounts.items() if name in state.limits and tokens}
+    covered_s = state.expires_at_s
+    needed_s = covering_s(state.limits, request.now_ms, after_charge(state, kept, request).tats)
+    if covered_s >= needed_s:
+        conditions.append(AtLeast(schema.EXPIRES_AT, covered_s))
+    else:
+        covered_s = needed_s + GRACE_S
+        _extend(changes, conditions, covered_s)
+    for name, tokens in kept.items():
+        limit = state.limits[name]
+        if tokens > 0:
+            _spend(changes, conditions, state, name, tokens, request, covered_s * 1000 * limit.amount)
+            continue
+        attribute = schema.tat_attribute(name)
+        if name in state.tats:
+            changes.append(Add(attribute, tokens * limit.period_ms))
+            conditions.append(Exists(attribute))
+        else:
+            conditions.append(NotExists(attribute))
+        changes.append(Add(schema.used_attribute(name), tokens))
+    return _bucket_update(key, changes, conditions, request)
+
+
+def undo(key: Key, state: Bucket, amounts: Amounts, request: Request) -> Update:
+    """Give back a charge of which nobody knows whether it was applied: only where the bucket remembers it."""
+    changes: list[Change] = [Add(schema.VERSION, 1), Remove(request.attribute)]
+    for name, tokens in amounts.items():
+        if tokens:
+            changes.append(Add(schema.tat_attribute(name), -tokens * state.limits[name].period_ms))
+            changes.append(Add(schema.used_attribute(name), -tokens))
+    conditions = (Equals(request.attribute, request.id), Equals(schema.STAMP, state.stamp))
+    return Update(key, tuple(changes), AllOf(conditions))
+
+
+def after_charge(state: Bucket, amounts: Amounts, request: Request) -> Bucket:
+    """Return the state that a charge leaves if nobody else writes meanwhile."""
+    tats = dict(state.tats)
+    for name, tokens in amounts.items():
+        limit = state.limits[name]
+        if tokens >= 0:
+            tats[name] = arithmetic.spend(limit, tats.get(name), tokens, request.now_ms)
+        elif name in tats:
+            tats[name] += tokens * limit.period_ms
+    return replace(state, tats=tats, version=state.version + 1)
+
+
+def can_grant(state: Bucket, amounts: Amounts, now_ms: int) -> bool:
+    """Say whether every amount is there now."""
+    return all(
+        arithmetic.can_grant(state.limits[name], state.tats.get(name), cost, now_ms)
+        for name, cost in amounts.items()
+    )
+
+
+def covering_s(limits: Limits, now_ms: int, tats: Mapping[str, int] | None = None) -> int:
+    """Return the second by which every limit is full again, whatever of its capacity (or ``tats``) is spent."""
+    full_at_ms = max(now_ms + limit.refill_ms for limit in limits.values())
+    for name, tat in (tats or {}).items():
+        if name in limits:
+            full_at_ms = max(full_at_ms, arithmetic.full_at_ms(limits[name], tat, now_ms))
+    return -(-full_at_ms // 1000)
+
+
+def holds(attribute: str, value: str | None) -> Condition:
+    return NotExists(attribute) if value is None else Equals(attribute, value)
+
+
+# --- pieces --------------------------------------------------------------------------------------
+
+
+def _spend(
+    changes: list[Change],
+    conditions: list[Condition],
+    state: Bucket,
+    name: str,
+    cost: int,
+    request: Request,
+    ceiling: int,
+) -> None:
+    limit = state.limits[name]
+    attribute = schema.tat_attribute(name)
+    now = request.now_ms * limit.amount
+    weight = cost * limit.period_ms
+    tat = state.tats.get(name)
+    if tat is None or tat < now:
+        conditions.append(AnyOf((NotExists(attribute), Below(attribute, now))))
+        if cost:
+            changes.append(Set(attribute, now + weight))
+    else:
+        conditions.append(Between(attribute, now, ceiling - weight))
+        if cost:
+            changes.append(Add(attribute, weight))
+    if cost:
+        changes.append(Add(schema.used_attribute(name), cost))
+
+
+def _extend(changes: list[Change], conditions: list[Condition], expires_at_s: int) -> None:
+    changes.append(Set(schema.EXPIRES_AT, expires_at_s))
+    conditions.append(AtMost(schema.EXPIRES_AT, expires_at_s))
+
+
+def _bucket_update(key: Key, changes: list[Change], conditions: list[Condition], request: Request) -> Update:
+    conditions.append(NotEquals(request.attribute, request.id))
+    changes += (
+        Add(schema.VERSION, 1),
+        Set(schema.WRITTEN_AT, request.now_ms),
+        Set(request.attribute, request.id),
+    )
+    return Update(key, tuple(changes), AllOf(tuple(conditions)))

@@ -1,0 +1,92 @@
+"""What X-Ray records of the calls to the table: each under the request that waits for it, refusals as answers.
+
+For programs that trace with aws_xray_sdk, which patches botocore. The SDK is in maintenance, so this module
+does not import it: its recorder comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from .repository.dynamodb import Carry, carry_context
+from .repository.failures import CANCELLED, CONDITION_FAILED
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+type Recorder = Any
+"""``aws_xray_sdk.core.xray_recorder``; the SDK has no types."""
+
+REFUSED: Final = "refused"
+"""The annotation of a subsegment whose condition did not hold."""
+
+_CONDITION_FAILED_ALONE: Final = f"{CONDITION_FAILED}Exception"
+
+
+def carry_segment(recorder: Recorder) -> Carry:
+    """Return the ``carry`` of a repository whose workers record under the segment of the thread they work for.
+
+    The SDK keeps the open segment in thread-local storage, so a worker would not find it.
+    """
+
+    def carry[**P, T](function: Callable[P, T], /) -> Callable[P, T]:
+        run = carry_context(function)
+        segment = recorder.get_trace_entity()
+
+        def run_in_segment(*args: P.args, **kwargs: P.kwargs) -> T:
+            recorder.set_trace_entity(segment)
+            try:
+                return run(*args, **kwargs)
+            finally:
+                recorder.clear_trace_entities()
+
+        return run_in_segment
+
+    return carry
+
+
+def record_refusals_as_answers(client: DynamoDBClient, recorder: Recorder) -> None:
+    """Keep conditions that did not hold from being recorded as faults of the client's calls.
+
+    The SDK marks any 4xx as error and fault, with the exception as its cause, only after the call. So the
+    refusal is noticed at the reply, by its code, and annotated; the marks come off when the subsegment is
+    sent. Its status stays 400, as DynamoDB said.
+    """
+
+    def annotate(parsed: Mapping[str, Any], **_event: object) -> None:
+        if _is_refusal(parsed):
+            subsegment = recorder.current_subsegment()
+            if subsegment is not None:
+                subsegment.put_annotation(REFUSED, True)
+
+    client.meta.events.register("after-call.dynamodb", annotate)
+    if not isinstance(recorder.emitter, RefusalsAsAnswers):
+        recorder.configure(emitter=RefusalsAsAnswers(recorder.emitter))
+
+
+class RefusalsAsAnswers:
+    """Sends what another emitter of the SDK sends, with annotated refusals as what they are: answers."""
+
+    def __init__(self, emitter: Any) -> None:  # noqa: ANN401 - the SDK has no types
+        """Send through ``emitter``."""
+        self._emitter = emitter
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+        """Be the other emitter in all else."""
+        return getattr(self._emitter, name)
+
+    def send_entity(self, entity: Any) -> None:  # noqa: ANN401 - as above
+        """Send a segment or subsegment."""
+        if entity.annotations.get(REFUSED) is True:
+            entity.error = entity.fault = False
+            entity.cause = {}
+        self._emitter.send_entity(entity)
+
+
+def _is_refusal(parsed: Mapping[str, Any]) -> bool:
+    code: str | None = parsed.get("Error", {}).get("Code")
+    if code == CANCELLED:
+        reasons = {reason.get("Code", "None") for reason in parsed.get("CancellationReasons", ())}
+        return CONDITION_FAILED in reasons and reasons <= {CONDITION_FAILED, "None"}
+    return code == _CONDITION_FAILED_ALONE

@@ -1,0 +1,438 @@
+"""The acquire function on moto: every sample, every refusal, and what X-Ray and the metrics see of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.client
+import pytest
+from aws_lambda_powertools import Tracer
+from aws_xray_sdk import global_sdk_config
+from aws_xray_sdk.core import xray_recorder
+from aws_xray_sdk.core.lambda_launcher import LambdaContext as LambdaTraces
+from moto import mock_aws
+
+from leasegate import Limit, Limiter
+from leasegate.repository.dynamodb import DynamoRepository
+from scripts import template
+from tests.functions import Context, Function, Load, environment, load, request
+from tests.samples import EVENTS, SAMPLES, load_event, seed
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TABLE_NAME = "table-of-the-stack"
+ASK = {"entity_id": "key-1", "resource": "gpt-4", "consume": {"rpm": 1}}
+RPM = {"name": "rpm", "amount": 60, "period": "minute"}
+SLOW = {"name": "rpm", "amount": 1, "period": "day"}
+
+
+@pytest.fixture
+def moto_client() -> Iterator[DynamoDBClient]:
+    """A client of moto, in which there is an empty table as template.yaml has it."""
+    with mock_aws():
+        client = boto3.client("dynamodb")
+        template.create_table(client, TABLE_NAME)
+        yield client
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Load:
+    """Start processes of the function, in the environment that the template gives it; ``capsys`` has their output."""
+    for name, value in {**environment("AcquireFunction"), "TABLE_NAME": TABLE_NAME}.items():
+        monkeypatch.setenv(name, value)
+
+    def start_process() -> Function:
+        reset_tracer()
+        function = load("acquire")
+        for handler in logging.getLogger("leasegate").handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream = sys.stdout  # not the output that was captured for an earlier test
+        return function
+
+    return start_process
+
+
+@pytest.fixture
+def function(moto_client: DynamoDBClient, start: Load) -> Function:
+    """A cold process of the function, and its table."""
+    return start()
+
+
+@pytest.fixture
+def limiter(moto_client: DynamoDBClient) -> Iterator[Limiter]:
+    """The library on the same table, in a process of its own."""
+    with DynamoRepository(moto_client, TABLE_NAME) as repository:
+        yield Limiter(repository)
+
+
+# --- samples ---------------------------------------------------------------------------------------
+
+
+def test_every_event_has_its_row_of_expectations() -> None:
+    assert {path.stem for path in EVENTS.glob("acquire_*.json")} == set(SAMPLES)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_shows_its_case_as_often_as_it_runs(name: str, function: Function, limiter: Limiter) -> None:
+    for _ in range(2):
+        seed(limiter)
+        response = function.invoke(load_event(name))
+        assert response.status == SAMPLES[name].status
+        policies = [member.split(";")[0] for member in response.headers.get("RateLimit", "").split(",") if member]
+        assert policies == [f'"{policy}"' for policy in SAMPLES[name].policies]
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [(name, [429 if sample.status == 429 else sample.status] * 2) for name, sample in SAMPLES.items()],
+)
+def test_without_the_seed_only_the_first_run_of_the_refused_sample_differs(
+    name: str, statuses: list[int], function: Function
+) -> None:
+    if name == "acquire_refused":
+        statuses = [200, 429]
+    assert [function.invoke(load_event(name)).status for _ in range(2)] == statuses
+
+
+# --- answers ---------------------------------------------------------------------------------------
+
+
+def test_a_grant_carries_what_is_left_and_what_it_cost(function: Function) -> None:
+    first = function.post({**ASK, "limits": [RPM]})
+    assert first.status == 200
+    assert first.headers == {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        "Leasegate-Round-Trips": "2",
+        "RateLimit-Policy": '"rpm";q=60;w=60',
+        "RateLimit": '"rpm";r=59;t=1',
+    }
+    assert first.body["granted"] is True
+    assert first.body["limits"]["rpm"]["capacity"] == 60
+    assert function.post({**ASK, "limits": [RPM]}).headers["Leasegate-Round-Trips"] == "1"
+
+
+def test_a_refusal_says_when_to_come_back_and_costs_nothing_while_it_is_remembered(function: Function) -> None:
+    ask = {**ASK, "limits": [SLOW]}
+    assert function.post(ask).status == 200
+    refused = [function.post(ask) for _ in range(2)]
+    for response in refused:
+        assert response.status == 429
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.headers["RateLimit-Policy"] == '"rpm";q=1;w=86400'
+        assert response.headers["RateLimit"].startswith('"rpm";r=0;t=86')
+        assert 86_390 <= int(response.headers["Retry-After"]) <= 86_400
+        assert response.body["violated-policies"] == ["rpm"]
+        assert response.body["granted"] is False
+    assert [response.headers["Leasegate-Round-Trips"] for response in refused] == ["1", "0"]
+
+
+def test_a_binary_body_is_read_too(function: Function) -> None:
+    body = base64.b64encode(json.dumps({**ASK, "limits": [RPM]}).encode()).decode()
+    event = request("POST", "/acquire", body) | {"isBase64Encoded": True}
+    assert function.invoke(event).status == 200
+
+
+def test_what_was_spent_over_http_is_spent_in_the_library(function: Function, limiter: Limiter) -> None:
+    limiter.set_limits("key-1", [Limit.per_day("rpm", 10)], resource="gpt-4")
+    function.post({**ASK, "consume": {"rpm": 7}})
+    assert limiter.available("key-1", "gpt-4")["rpm"].available == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "field", "body"),
+    [
+        (400, "body", "not JSON"),
+        (400, "body", ""),
+        (400, "tokens", {**ASK, "tokens": 1}),
+        (400, "entity_id", {**ASK, "entity_id": 7}),
+        (400, "consume", {**ASK, "consume": {}}),
+        (400, "consume.rpm", {**ASK, "consume": {"rpm": -1}}),
+        (400, "consume.rpm", {**ASK, "consume": {"rpm": 0.5}}),
+        (400, "consume.rpm", {**ASK, "consume": {"rpm": 1.0}}),
+        (422, "consume.rpm", {**ASK, "consume": {"rpm": 61}, "limits": [RPM]}),
+        (400, "consume.tpm", {**ASK, "consume": {"tpm": 1}, "limits": [RPM]}),
+        (400, "limits", {**ASK, "limits": [{**RPM, "name": f"limit-{number}"} for number in range(17)]}),
+        (400, "limits", {**ASK, "limits": [RPM, RPM]}),
+        (400, "limits", {**ASK, "limits": []}),
+        (400, "entity_id", {**ASK, "entity_id": "key#1"}),
+        (400, "consume", {**ASK, "consume": {"r#m": 1}}),
+        (400, "entity_id", {**ASK, "entity_id": "k" * 257}),
+        (400, "resource", {**ASK, "resource": "k" * 257}),
+        (400, "parent_id", {**ASK, "parent_id": "key-1", "limits": [RPM]}),
+        (400, "cascade", {**ASK, "cascade": "sometimes"}),
+    ],
+)
+def test_a_mistake_is_a_problem_that_names_the_field(
+    status: int, field: str, body: object, function: Function
+) -> None:
+    response = function.post(body)
+    assert (response.status, response.body["field"]) == (status, field)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.body["detail"]
+    assert "Retry-After" not in response.headers
+
+
+def test_an_entity_without_limits_is_not_found(function: Function) -> None:
+    response = function.post(ASK)
+    assert response.status == 404
+    assert "key-1" in response.body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/acquire", 405), ("DELETE", "/acquire", 405), ("POST", "/", 404), ("POST", "/acquires", 404)],
+)
+def test_other_paths_and_methods_are_problems(method: str, path: str, status: int, function: Function) -> None:
+    response = function.invoke(request(method, path, json.dumps(ASK)))
+    assert (response.status, response.body["status"]) == (status, status)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers.get("Allow") == ("POST" if status == 405 else None)
+
+
+def test_an_unexpected_failure_is_logged_whole_and_told_not_at_all(
+    moto_client: DynamoDBClient, function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moto_client.delete_table(TableName=TABLE_NAME)
+    response = function.post(ASK)
+    assert response.status == 500
+    assert response.body == {
+        "type": "about:blank",
+        "title": "Internal Server Error",
+        "status": 500,
+        "detail": "The request could not be answered. The cause was logged.",
+    }
+    (logged,) = [line for line in lines(capsys) if line.get("level") == "ERROR"]
+    assert "ResourceNotFoundException" in logged["exception"]
+    assert logged["correlation_id"] == "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+
+
+# --- a table that does not answer ------------------------------------------------------------------
+
+
+@pytest.fixture
+def unreachable(start: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Processes of the function whose table is at a port where nobody listens."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("DYNAMODB_ENDPOINT", f"http://127.0.0.1:{reserved.getsockname()[1]}")
+        yield start
+
+
+IN_A_HURRY = Context(left_ms=2_700)
+
+
+def test_no_answer_of_the_table_is_503_by_default(unreachable: Load) -> None:
+    response = unreachable().post(ASK, IN_A_HURRY)
+    assert response.status == 503
+    assert "127.0.0.1" not in json.dumps(response.body)
+
+
+def test_no_answer_of_the_table_may_be_a_visible_grant(
+    unreachable: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ON_UNAVAILABLE", "allow")
+    response = unreachable().post(ASK, IN_A_HURRY)
+    assert response.status == 200
+    assert response.headers["Leasegate-Degraded"] == "true"
+    assert response.body["degraded"] is True
+    assert {"Granted": 1.0, "Degraded": 1.0}.items() <= counts(capsys).items()
+
+
+def test_no_answer_of_the_table_may_be_a_refusal(unreachable: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ON_UNAVAILABLE", "refuse")
+    response = unreachable().post(ASK, IN_A_HURRY)
+    assert response.status == 503
+    assert response.body["type"].endswith("#temporary-reduced-capacity")
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_without_time_left_the_table_is_not_asked(function: Function) -> None:
+    response = function.post({**ASK, "limits": [RPM]}, Context(left_ms=2_000))
+    assert response.status == 503
+
+
+# --- metrics ---------------------------------------------------------------------------------------
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Parse what was printed since the last look, a JSON document each line."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def counts(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    """Return the one set of metrics that was printed since the last look."""
+    (document,) = [line for line in lines(capsys) if "_aws" in line]
+    (directive,) = document["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Leasegate"
+    return {metric["Name"]: document[metric["Name"]][0] for metric in directive["Metrics"]}
+
+
+def test_every_verdict_is_counted_with_its_round_trips(
+    function: Function, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    for body in ({**ASK, "limits": [SLOW]}, {**ASK, "limits": [SLOW]}, {**ASK, "limits": [SLOW]}, {}):
+        function.post(body)
+        seen.append(counts(capsys))
+    function.invoke(request("GET", "/acquire"))
+    seen.append(counts(capsys))
+    assert seen == [
+        {"Granted": 1, "RoundTrips": 2},
+        {"Refused": 1, "RoundTrips": 1},
+        {"Refused": 1, "CachedRefusals": 1, "RoundTrips": 0},
+        {"Invalid": 1, "RoundTrips": 0},
+        {"Invalid": 1, "RoundTrips": 0},
+    ]
+
+
+# --- traces ----------------------------------------------------------------------------------------
+
+
+class MemoryEmitter:
+    """Keeps the documents that X-Ray's daemon would get."""
+
+    def __init__(self) -> None:
+        self.documents: list[dict[str, Any]] = []
+
+    def send_entity(self, entity: Any) -> None:  # noqa: ANN401 - the SDK has no types
+        self.documents.append(json.loads(entity.serialize()))
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Take the DynamoDB calls since the last look, by their start."""
+        calls = [document for document in self.documents if document.get("namespace") == "aws"]
+        self.documents.clear()
+        return sorted(calls, key=lambda call: float(call["start_time"]))
+
+
+@pytest.fixture
+def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryEmitter]:
+    """Let what is loaded from here on believe that it is traced in Lambda."""
+    monkeypatch.setenv("LAMBDA_TASK_ROOT", "/var/task")
+    monkeypatch.setenv(
+        "_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+    )
+    context, emitter, threshold = xray_recorder.context, xray_recorder.emitter, xray_recorder.streaming_threshold
+    enabled = global_sdk_config.sdk_enabled()
+    memory = MemoryEmitter()
+    global_sdk_config.set_sdk_enabled(True)
+    xray_recorder.configure(context=LambdaTraces(), emitter=memory, streaming_threshold=0)
+    yield memory
+    # botocore stays patched for this process; disabled, the SDK records nothing of what other tests do.
+    global_sdk_config.set_sdk_enabled(enabled and not hasattr(botocore.client, "_xray_enabled"))
+    xray_recorder.configure(context=context, emitter=emitter, streaming_threshold=threshold)
+    reset_tracer()
+
+
+def reset_tracer() -> None:
+    """Make the next Tracer look at the environment again; all of a process share one configuration."""
+    Tracer._reset_config()  # type: ignore[no-untyped-call]
+
+
+def operations(calls: list[dict[str, Any]]) -> list[str]:
+    """Return what was asked of DynamoDB, in order."""
+    return [call["aws"]["operation"] for call in calls]
+
+
+def is_red(call: dict[str, Any]) -> bool:
+    """Say whether X-Ray would show a call as failed."""
+    return bool(call.get("fault") or call.get("error") or call.get("throttle") or call.get("cause"))
+
+
+def test_a_warm_grant_is_one_update_in_the_trace(
+    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load
+) -> None:
+    function = start()
+    function.post({**ASK, "limits": [RPM]})
+    assert operations(traces.calls()) == ["BatchGetItem", "TransactWriteItems"]
+    function.post({**ASK, "limits": [RPM]})
+    assert operations(traces.calls()) == ["UpdateItem"]
+
+
+def test_a_remembered_refusal_leaves_no_call_in_the_trace(
+    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load
+) -> None:
+    function = start()
+    for _ in range(2):
+        function.post({**ASK, "limits": [SLOW]})
+    traces.calls()
+    assert function.post({**ASK, "limits": [SLOW]}).status == 429
+    assert traces.calls() == []
+
+
+def test_a_refused_condition_is_an_answer_in_the_trace_and_no_fault(
+    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load
+) -> None:
+    limits = [{"name": "rpm", "amount": 1, "period": "day", "burst": 3}]
+    slow, quick = start(), start()
+    slow.post({**ASK, "limits": limits})
+    quick.post({**ASK, "limits": limits, "consume": {"rpm": 2}})
+    traces.calls()
+    assert slow.post({**ASK, "limits": limits}).status == 429
+    (call,) = traces.calls()
+    assert call["aws"]["operation"] == "UpdateItem"
+    assert call["annotations"] == {"refused": True}
+    assert call["http"]["response"]["status"] == 400
+    assert not is_red(call)
+
+
+def test_a_transaction_cancelled_by_its_conditions_is_an_answer_too(
+    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load, limiter: Limiter
+) -> None:
+    family(limiter)
+    ask = {**ASK, "cascade": "transaction"}
+    slow, quick = start(), start()
+    assert slow.post(ask).status == 200
+    assert quick.post({**ask, "consume": {"rpm": 9}}).status == 200
+    traces.calls()
+    assert slow.post(ask).status == 429
+    calls = traces.calls()
+    assert operations(calls) == ["TransactWriteItems"]
+    assert calls[0]["annotations"] == {"refused": True}
+    assert not is_red(calls[0])
+
+
+def test_a_real_failure_stays_red(moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load) -> None:
+    function = start()
+    moto_client.delete_table(TableName=TABLE_NAME)
+    traces.calls()
+    assert function.post(ASK).status == 500
+    (call,) = traces.calls()
+    assert is_red(call)
+
+
+def test_the_levels_of_a_cascade_are_side_by_side_under_the_handler(
+    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load, limiter: Limiter
+) -> None:
+    family(limiter)
+    function = start()
+    function.post(ASK)
+    traces.documents.clear()
+    assert function.post(ASK).headers["Leasegate-Round-Trips"] == "1"
+    (handler,) = [document for document in traces.documents if document["name"] == "## handler"]
+    calls = traces.calls()
+    assert operations(calls) == ["UpdateItem", "UpdateItem"]
+    assert [call["parent_id"] for call in calls] == [handler["id"]] * 2
+
+
+def test_a_trace_holds_no_ids_of_entities(moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load) -> None:
+    function = start()
+    for _ in range(2):
+        function.post({**ASK, "limits": [SLOW]})
+    assert "key-1" not in json.dumps(traces.documents)
+
+
+def family(limiter: Limiter) -> None:
+    """Store a key and its project, both with limits."""
+    limiter.create_entity("project-1")
+    limiter.create_entity("key-1", "project-1")
+    for entity_id in ("project-1", "key-1"):
+        limiter.set_limits(entity_id, [Limit.per_day("rpm", 10)], resource="gpt-4")

@@ -1,0 +1,331 @@
+"""Replies: RateLimit fields that another parser reads, problems, and nothing internal in any of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+import pytest
+from http_sfv.list import List
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leasegate import (
+    Availability,
+    EntityNotFound,
+    InvalidRequest,
+    LeasegateError,
+    Limit,
+    Limiter,
+    NoLimitsConfigured,
+    RateLimitExceeded,
+    Refusal,
+    StoreDenied,
+    StoreError,
+    StoreThrottled,
+    StoreUnavailable,
+)
+from leasegate.http.replies import Reply, reply_to_error, reply_to_grant, reply_without_route
+from leasegate.limits import MAX_PERIOD_MS, index_limits
+from leasegate.repository.memory import MemoryRepository
+from leasegate.states import observe
+
+NOW_MS = 1_700_000_000_000
+BIGGEST = 10**12
+
+
+def parse_field(text: str) -> list[tuple[str, dict[str, int]]]:
+    """Parse a List of Strings with parameters, as RFC 9651 has it."""
+    members = List()
+    members.parse(text.encode("ascii"))
+    return [(member.value, dict(member.params)) for member in members]
+
+
+def fields_of(reply: Reply) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
+    """Parse both RateLimit fields of a reply, by policy."""
+    stated, left = (dict(parse_field(reply.headers[name])) for name in ("RateLimit-Policy", "RateLimit"))
+    return stated, left
+
+
+def body_of(reply: Reply) -> dict[str, Any]:
+    """Parse a reply's body."""
+    body: dict[str, Any] = json.loads(reply.body)
+    return body
+
+
+def refuse(limiter: Limiter, *arguments: Any, **options: Any) -> RateLimitExceeded:  # noqa: ANN401
+    """Acquire, and expect a refusal."""
+    with pytest.raises(RateLimitExceeded) as caught:
+        limiter.acquire(*arguments, **options)
+    return caught.value
+
+
+@pytest.fixture
+def limiter() -> Limiter:
+    """A limiter on memory, at one instant."""
+    return Limiter(MemoryRepository(), clock=lambda: NOW_MS)
+
+
+RPM, TPM = Limit.per_minute("rpm", 60), Limit.per_minute("tpm", 10_000)
+
+
+def test_a_grant_says_what_is_left_in_the_body_and_the_fields(limiter: Limiter) -> None:
+    lease = limiter.acquire("key-1", "gpt-4", {"rpm": 57, "tpm": 10_000}, limits=[RPM, TPM])
+    reply = reply_to_grant(lease.availability)
+    assert (reply.status, reply.content_type) == (200, "application/json")
+    assert reply.headers == {
+        "RateLimit-Policy": '"rpm";q=60;w=60,"tpm";q=10000;w=60',
+        "RateLimit": '"rpm";r=3;t=1,"tpm";r=0;t=1',
+        "Cache-Control": "no-store",
+    }
+    assert body_of(reply) == {
+        "granted": True,
+        "entity_id": "key-1",
+        "resource": "gpt-4",
+        "limits": {
+            "rpm": {"available": 3, "capacity": 60, "retry_after_ms": 54_000},
+            "tpm": {"available": 0, "capacity": 10_000, "retry_after_ms": 60_000},
+        },
+        "ancestors": [],
+    }
+
+
+def test_a_refusal_names_the_limits_that_refused_and_when_the_cost_fits(limiter: Limiter) -> None:
+    limiter.acquire("key-1", "gpt-4", {"rpm": 57, "tpm": 10_000}, limits=[RPM, TPM])
+    reply = reply_to_error(refuse(limiter, "key-1", "gpt-4", {"rpm": 1, "tpm": 1_901}, limits=[RPM, TPM]))
+    assert (reply.status, reply.content_type) == (429, "application/problem+json")
+    assert reply.headers == {
+        "RateLimit-Policy": '"rpm";q=60;w=60,"tpm";q=10000;w=60',
+        "RateLimit": '"rpm";r=3;t=1,"tpm";r=0;t=12',
+        "Retry-After": "12",
+        "Cache-Control": "no-store",
+    }
+    body = body_of(reply)
+    assert body.pop("detail")
+    assert body == {
+        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+        "title": "Request cannot be satisfied as assigned quota has been exceeded",
+        "status": 429,
+        "violated-policies": ["tpm"],
+        "granted": False,
+        "entity_id": "key-1",
+        "resource": "gpt-4",
+        "retry_after_ms": 11_406,
+        "limits": {
+            "rpm": {"available": 3, "capacity": 60, "retry_after_ms": 0},
+            "tpm": {"available": 0, "capacity": 10_000, "retry_after_ms": 11_406},
+        },
+        "ancestors": [],
+    }
+
+
+def test_an_ancestor_stands_behind_its_id(limiter: Limiter) -> None:
+    limiter.create_entity("project-1")
+    limiter.create_entity("key-1", "project-1")
+    limiter.set_limits("project-1", [Limit.per_minute("rpm", 1)], resource="gpt-4")
+    granted = reply_to_grant(limiter.acquire("key-1", "gpt-4", {"rpm": 1}, limits=[RPM]).availability)
+    assert granted.headers["RateLimit-Policy"] == '"rpm";q=60;w=60,"project-1/rpm";q=1;w=60'
+    assert body_of(granted)["ancestors"] == [
+        {"entity_id": "project-1", "limits": {"rpm": {"available": 0, "capacity": 1, "retry_after_ms": 60_000}}}
+    ]
+
+    refused = reply_to_error(refuse(limiter, "key-1", "gpt-4", {"rpm": 1}, limits=[RPM]))
+    assert refused.headers["RateLimit"] == '"rpm";r=59;t=1,"project-1/rpm";r=0;t=60'
+    assert body_of(refused)["violated-policies"] == ["project-1/rpm"]
+
+
+def test_a_full_bucket_has_no_time_until_more(limiter: Limiter) -> None:
+    lease = limiter.acquire("key-1", "gpt-4", {"rpm": 1}, limits=[RPM, TPM])
+    _, left = fields_of(reply_to_grant(lease.availability))
+    assert left["tpm"] == {"r": 10_000}
+
+
+def test_debt_shows_as_zero_until_one_token_shows(limiter: Limiter) -> None:
+    lease = limiter.acquire("key-1", "gpt-4", {"rpm": 1, "tpm": 1}, limits=[RPM, TPM])
+    lease.adjust({"rpm": 119})
+    lease.settle()
+    states = limiter.available("key-1", "gpt-4", limits=[RPM, TPM])
+    reply = reply_to_grant(states)
+    assert states["rpm"].available == -60
+    assert body_of(reply)["limits"]["rpm"]["available"] == -60
+    assert fields_of(reply)[1]["rpm"] == {"r": 0, "t": 61}
+
+
+LIMITS = st.builds(
+    Limit,
+    st.sampled_from(["rpm", "tpm", "x" * 32]),
+    st.integers(1, BIGGEST),
+    st.integers(1, BIGGEST),
+    st.integers(1, MAX_PERIOD_MS),
+)
+
+
+@given(
+    st.lists(LIMITS, min_size=1, max_size=3, unique_by=lambda limit: limit.name),
+    st.data(),
+    st.integers(0, 4_102_444_800_000),
+)
+def test_the_fields_say_rounded_up_what_exact_arithmetic_says(
+    given_limits: list[Limit], data: st.DataObject, now_ms: int
+) -> None:
+    limits = index_limits(given_limits)
+    spent = {
+        name: data.draw(st.fractions(0, 3 * limit.capacity, max_denominator=limit.period_ms), name)
+        for name, limit in limits.items()
+    }
+    tats = {name: now_ms * limit.amount + ceil(spent[name] * limit.period_ms) for name, limit in limits.items()}
+    amounts = {name: data.draw(st.integers(0, limit.capacity)) for name, limit in limits.items()}
+    states = observe(limits, tats, amounts, now_ms)
+    refusals = tuple(Refusal("key-1", state) for state in states.values() if state.retry_after_ms)
+    availability = Availability("key-1", "gpt-4", states)
+    if refusals:
+        retry_after_ms = max(refusal.state.retry_after_ms for refusal in refusals)
+        reply = reply_to_error(RateLimitExceeded(availability, refusals, retry_after_ms))
+    else:
+        reply = reply_to_grant(availability)
+    stated, left = fields_of(reply)
+
+    refused = {refusal.state.name for refusal in refusals}
+    longest = 10**15 - 1
+    for name, limit in limits.items():
+        seconds_a_token = Fraction(limit.period_ms, limit.amount * 1_000)
+        assert stated[name] == {
+            "q": limit.capacity,
+            "w": min(ceil(ceil(limit.capacity * seconds_a_token * 1_000) / Fraction(1_000)), longest),
+        }
+        tokens = limit.capacity - Fraction(tats[name] - now_ms * limit.amount, limit.period_ms)
+        assert left[name]["r"] == max(0, tokens // 1)
+        if tokens == limit.capacity and name not in refused:
+            assert "t" not in left[name]
+            continue
+        aim = amounts[name] if name in refused else max(0, tokens // 1) + 1
+        if aim <= limit.capacity:
+            wait_ms = ceil((aim - tokens) * seconds_a_token * 1_000)
+            assert left[name]["t"] == min(ceil(Fraction(wait_ms, 1_000)), longest)
+    if refusals:
+        assert 1 <= int(reply.headers["Retry-After"]) <= longest
+        assert int(reply.headers["Retry-After"]) == max(left[name]["t"] for name in refused)
+
+
+def test_times_longer_than_an_integer_of_fifteen_digits_are_cut_to_one(limiter: Limiter) -> None:
+    endless = Limit("x", BIGGEST, 1, MAX_PERIOD_MS)
+    limiter.acquire("key-1", "gpt-4", {"x": BIGGEST}, limits=[endless])
+    reply = reply_to_error(refuse(limiter, "key-1", "gpt-4", {"x": BIGGEST}, limits=[endless]))
+    stated, left = fields_of(reply)
+    assert stated["x"] == {"q": BIGGEST, "w": 999_999_999_999_999}
+    assert left["x"] == {"r": 0, "t": 999_999_999_999_999}
+    assert reply.headers["Retry-After"] == "999999999999999"
+
+
+def test_more_limits_than_headers_can_hold_leave_the_farthest_out_but_none_that_refused() -> None:
+    limits = index_limits([Limit(f"{number:032}", BIGGEST, 1, MAX_PERIOD_MS) for number in range(16)])
+    empty = dict.fromkeys(limits, NOW_MS + BIGGEST * MAX_PERIOD_MS)
+    ancestors = tuple(
+        Availability(letter * 256, "gpt-4", observe(limits, empty if letter == "d" else {}, {}, NOW_MS))
+        for letter in "bcd"
+    )
+    availability = Availability("a" * 256, "gpt-4", observe(limits, {}, {}, NOW_MS), ancestors)
+    refusals = (Refusal("d" * 256, ancestors[2]["0" * 31 + "7"]),)
+    reply = reply_to_error(RateLimitExceeded(availability, refusals, 1))
+    stated, left = fields_of(reply)
+    assert list(stated) == list(left)
+    assert list(left)[:16] == list(limits)
+    assert list(left)[-1] == f"{'d' * 256}/{'0' * 31}7"
+    assert sum(len(name) + len(value) for name, value in reply.headers.items()) < 8_000
+    assert [len(level["limits"]) for level in body_of(reply)["ancestors"]] == [16, 16, 16]
+
+
+def test_a_grant_without_the_table_says_so_and_claims_nothing_of_limits() -> None:
+    reply = reply_to_grant(Availability("key-1", "gpt-4", {}), degraded=True)
+    assert reply.headers == {"Leasegate-Degraded": "true", "Cache-Control": "no-store"}
+    assert body_of(reply)["granted"] is True
+    assert body_of(reply)["degraded"] is True
+
+
+def test_a_refusal_without_the_table_is_reduced_capacity() -> None:
+    reply = reply_to_error(RateLimitExceeded(Availability("key-1", "gpt-4", {}), (), 1_500))
+    assert reply.status == 503
+    assert reply.headers == {"Retry-After": "2", "Cache-Control": "no-store"}
+    assert body_of(reply)["type"].endswith("#temporary-reduced-capacity")
+    assert body_of(reply)["retry_after_ms"] == 1_500
+
+
+class NewInTheTree(LeasegateError):
+    """An error that nobody has mapped."""
+
+
+SECRET = "arn:aws:dynamodb:eu-west-1:123456789012:table/secret"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (InvalidRequest("consume.rpm", "must be an integer"), 400, None),
+        (InvalidRequest("consume.rpm", "is above the capacity", unprocessable=True), 422, None),
+        (NoLimitsConfigured("key-1", "gpt-4"), 404, None),
+        (EntityNotFound("key-1"), 404, None),
+        (StoreThrottled(SECRET), 503, "1"),
+        (StoreUnavailable(SECRET), 503, None),
+        (StoreUnavailable(SECRET, maybe_applied=True), 503, None),
+        (StoreDenied(SECRET), 500, None),
+        (StoreError(SECRET), 500, None),
+        (NewInTheTree(SECRET), 500, None),
+        (KeyError(SECRET), 500, None),
+        (RuntimeError(SECRET), 500, None),
+    ],
+    ids=repr,
+)
+def test_an_error_becomes_a_problem_without_anything_internal(
+    error: Exception, status: int, retry_after: str | None
+) -> None:
+    reply = reply_to_error(error)
+    body = body_of(reply)
+    assert (reply.status, body["status"]) == (status, status)
+    assert reply.content_type == "application/problem+json"
+    assert body["type"] == "about:blank"
+    assert body["title"]
+    assert body["detail"]
+    assert reply.headers.get("Retry-After") == retry_after
+    assert reply.headers["Cache-Control"] == "no-store"
+    assert SECRET not in str(reply)
+
+
+def test_an_invalid_request_names_the_field_and_what_is_wrong() -> None:
+    body = body_of(reply_to_error(InvalidRequest("limits[1].burst", "must be an integer, not float")))
+    assert body["field"] == "limits[1].burst"
+    assert body["detail"] == "must be an integer, not float"
+
+
+def test_what_the_caller_sent_is_not_repeated_without_end() -> None:
+    assert len(reply_to_error(InvalidRequest("consume.rpm", "9" * 50_000)).body) < 1_000
+
+
+def test_a_lost_reply_is_not_hidden() -> None:
+    details = [
+        body_of(reply_to_error(StoreUnavailable("", maybe_applied=doubt)))["detail"] for doubt in (False, True)
+    ]
+    assert "may have been spent" not in details[0]
+    assert "may have been spent" in details[1]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "allow"),
+    [(reply_without_route(), 404, None), (reply_without_route("POST"), 405, "POST")],
+    ids=["no path", "no method"],
+)
+def test_a_request_that_nothing_answers_is_a_problem_too(reply: Reply, status: int, allow: str | None) -> None:
+    assert (reply.status, body_of(reply)["status"], reply.headers.get("Allow")) == (status, status, allow)
+
+
+@pytest.mark.parametrize(
+    "reply", [lambda: reply_to_error(InvalidRequest("\ud800\n", "\ud800")), lambda: reply_without_route("POST")]
+)
+def test_bodies_are_ascii_so_that_lone_surrogates_cannot_break_them(reply: Callable[[], Reply]) -> None:
+    assert reply().body.isascii()
+
+
+def test_round_trips_are_told_in_a_header() -> None:
+    assert reply_without_route().with_round_trips(2).headers["Leasegate-Round-Trips"] == "2"
