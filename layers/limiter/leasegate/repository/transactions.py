@@ -11,7 +11,7 @@ _TOKEN_CHARACTERS_MAX: Final = 36
 
 
 def check_transaction(transaction: Transact) -> None:
-    """Raise ``ValueError`` unless it has 1 to 100 actions, each on another key, and a token of 1 to 36 characters."""
+    """Raise ``ValueError`` unless it has 1 to 100 actions, each on its own key, and a token of 1 to 36 letters."""
     actions = transaction.actions
     if not 1 <= len(actions) <= _ACTIONS_MAX:
         raise ValueError(f"a transaction has 1 to {_ACTIONS_MAX} actions, not {len(actions)}")

@@ -16,9 +16,31 @@ LARGEST_NUMBER: Final = 10**38 - 1
 _SCALARS: Final = frozenset({int, str, bool, type(None)})
 
 
-def is_number(value: object) -> bool:
-    """Tell whether DynamoDB would call this a number; a ``bool`` is none."""
-    return type(value) is int or (isinstance(value, int) and not isinstance(value, bool))
+def checked_number(value: object) -> int:
+    """Return the number as a plain ``int``; a ``bool`` is none, and one of more than 38 digits cannot be kept."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"a number is an int, not a {type(value).__name__}")
+    if -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        return int(value)
+    raise ValueError(f"a number has at most 38 digits: {value}")
+
+
+def checked_set(value: object) -> frozenset[str]:
+    """Return the string set as it is; it must hold strings alone, and at least one."""
+    if not isinstance(value, frozenset):
+        raise TypeError(f"an item cannot hold a {type(value).__name__}")
+    if not value:
+        raise ValueError("an item cannot hold an empty set")
+    for member in value:
+        checked_name(member)
+    return value
+
+
+def checked_name(name: object) -> str:
+    """Return the name of a mapping's entry, or a set's member, as it is; it must be a string."""
+    if isinstance(name, str):
+        return name
+    raise TypeError(f"names and members of sets are strings, not {type(name).__name__}")
 
 
 def stored(value: Value) -> Value:
@@ -31,34 +53,14 @@ def stored(value: Value) -> Value:
     if kind is str or kind is bool or value is None:
         return value
     if isinstance(value, int):
-        if -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
-            return int(value)
-        raise ValueError(f"a number of more than 38 digits: {value}")
+        return checked_number(value)
     if isinstance(value, str):
         return str(value)
     if isinstance(value, tuple):
-        return tuple(stored(element) for element in value)
+        return tuple([stored(element) for element in value])
     if isinstance(value, Mapping):
-        return {_checked_name(name): stored(element) for name, element in value.items()}
+        return {checked_name(name): stored(element) for name, element in value.items()}
     return checked_set(value)
-
-
-def checked_set(value: object) -> frozenset[str]:
-    """Return the string set as it is, or raise: it must hold strings alone, at least one."""
-    if not isinstance(value, frozenset):
-        raise TypeError(f"an item cannot hold a value of type {type(value).__name__}")
-    if not value:
-        raise ValueError("an item cannot hold an empty set")
-    for member in value:
-        if not isinstance(member, str):
-            raise TypeError(f"a set holds strings, not {type(member).__name__}")
-    return value
-
-
-def _checked_name(name: object) -> str:
-    if isinstance(name, str):
-        return name
-    raise TypeError(f"a mapping has names for its keys, not {type(name).__name__}")
 
 
 def same(one: Value, other: Value) -> bool:
@@ -75,5 +77,5 @@ def same(one: Value, other: Value) -> bool:
             and all(same(element, other[name]) for name, element in one.items())
         )
     if isinstance(one, bool) or isinstance(other, bool):
-        return False  # both bool was answered above
+        return False  # two of them were compared above
     return one == other

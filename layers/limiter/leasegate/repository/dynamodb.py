@@ -1,0 +1,215 @@
+"""The table in DynamoDB, through a boto3 client."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from botocore.config import Config
+
+from ..errors import StoreError, StoreUnavailable
+from ..operations import Failed, Found, Item, Key, Operation, Outcome
+from .calls import Call, Desk
+from .failures import STORE_FAILURES, classify
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from . import Observer
+
+WORKERS: Final = 32
+_BACKOFF_FIRST_S: Final = 0.025
+_BACKOFF_MAX_S: Final = 0.4
+_NS_PER_MS: Final = 1_000_000
+_NS_PER_S: Final = 1_000_000_000
+
+
+class Carry(Protocol):
+    """Wraps a function, on the thread that submits it, so that it finds that thread's context on a worker."""
+
+    def __call__[**P, T](self, function: Callable[P, T], /) -> Callable[P, T]:
+        """Return a function that does the same within the present context."""
+        ...
+
+
+def carry_context[**P, T](function: Callable[P, T], /) -> Callable[P, T]:
+    """Carry the context variables of this moment; see :class:`Carry`."""
+    run: Callable[P, T] = partial(copy_context().run, function)
+    return run
+
+
+def client_config(
+    *, connect_timeout_s: float = 1.0, read_timeout_s: float = 1.0, workers: int = WORKERS
+) -> Config:
+    """Return the settings of the client that suits a :class:`DynamoRepository`.
+
+    ::
+
+        client = boto3.client("dynamodb", config=client_config())
+
+    The SDK's own retries are off: the repository's know the caller's time and say what may have been applied. The
+    timeouts are for one attempt. Connections suffice for ``workers`` threads of the repository and as many
+    callers. A fixed user agent and no validation of parameters, which the repository builds itself, save a
+    fifth of the client's CPU time for a call.
+    """
+    return Config(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        connect_timeout=connect_timeout_s,
+        read_timeout=read_timeout_s,
+        tcp_keepalive=True,
+        max_pool_connections=2 * workers,
+        user_agent="leasegate",
+        parameter_validation=False,
+    )
+
+
+class DynamoRepository:
+    """Execute operations on a DynamoDB table.
+
+    The operations of a round trip run side by side: the first on the calling thread, the others on worker
+    threads that are started when first needed; one operation alone needs none. ``close`` ends them, and so does
+    ``with``.
+
+    What DynamoDB throttles, answers with 5xx or does not answer is repeated with full jitter, the same request
+    each time, while an attempt can begin within ``timeout_ms``; the last one may outlast it by the client's own
+    timeouts. That a repetition is harmless is for the operation to ensure (a request id in its condition, a
+    transaction's token). So a client whose own retries are on works too, but it waits out of the repository's
+    sight and past the time that the caller has, and a failure to connect may hide an attempt that was
+    applied. Use :func:`client_config`.
+    """
+
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        table_name: str,
+        *,
+        observer: Observer | None = None,
+        max_workers: int = WORKERS,
+        carry: Carry = carry_context,
+        sleep: Callable[[float], None] = time.sleep,
+        draw: Callable[[], float] = random.random,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Speak to a table through a client, which may be shared among threads.
+
+        ``observer`` is called once for each round trip. ``carry`` hands a thread's context to the workers: a
+        tracer that keeps its place in thread-local storage gives its own. ``sleep`` (seconds), ``draw`` (0 to
+        1, for jitter) and ``monotonic_ns`` are the world's, unless a test brings its own.
+        """
+        self._desk = Desk(client, table_name)
+        self._observer = observer
+        self._max_workers = max_workers
+        self._carry = carry
+        self._sleep = sleep
+        self._draw = draw
+        self._monotonic_ns = monotonic_ns
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_lock = threading.Lock()
+
+    @property
+    def compilations(self) -> int:
+        """How many times a shape of write had to be compiled; a limiter at work compiles none."""
+        return self._desk.compilations
+
+    def execute(self, operations: tuple[Operation, ...], *, timeout_ms: int) -> tuple[Outcome, ...]:
+        """Execute one round trip; see :class:`~leasegate.repository.Repository`.
+
+        A mistake of the program raises before anything is sent. Anything else that is no answer of the store
+        (``KeyboardInterrupt``) is raised when the calls already under way have ended.
+        """
+        start_ns = self._monotonic_ns()
+        deadline_ns = start_ns + timeout_ms * _NS_PER_MS
+        groups = [self._desk.calls(operation) for operation in operations]
+        calls = [call for group in groups for call in group]
+        if len(calls) == 1:
+            answers = [self._answer(calls[0], deadline_ns)]
+        else:
+            answers = self._answer_side_by_side(calls, deadline_ns)
+        remaining = iter(answers)
+        outcomes = tuple([_joined([next(remaining) for _ in group]) for group in groups])
+        if self._observer is not None:
+            self._observer(operations, outcomes, start_ns, self._monotonic_ns())
+        return outcomes
+
+    def _answer_side_by_side(self, calls: Sequence[Call], deadline_ns: int) -> list[Outcome]:
+        if not calls:
+            return []
+        futures: list[Future[Outcome]] = []
+        try:
+            for call in calls[1:]:
+                futures.append(self._workers().submit(self._carry(self._answer), call, deadline_ns))  # noqa: PERF401 - those submitted must be known if one is not
+            first = self._answer(calls[0], deadline_ns)
+            wait(futures)
+        except BaseException:
+            for future in futures:
+                future.cancel()  # those that no worker has begun
+            wait(futures)
+            raise
+        return [first, *[future.result() for future in futures]]
+
+    def _answer(self, call: Call, deadline_ns: int) -> Outcome:
+        """Repeat a call until it has an answer, or no time is left to begin another attempt."""
+        maybe_applied = False
+        backoff_s = _BACKOFF_FIRST_S
+        if self._monotonic_ns() >= deadline_ns:
+            return Failed(StoreUnavailable("no time was left to ask DynamoDB"))
+        while True:
+            try:
+                return call.send()
+            except STORE_FAILURES as error:
+                failure = classify(error)
+                if failure is None:
+                    raise
+                cause = error
+            maybe_applied |= failure.maybe_applied and call.writes
+            pause_s = self._draw() * backoff_s
+            if not failure.is_transient or self._monotonic_ns() + pause_s * _NS_PER_S >= deadline_ns:
+                return Failed(_caused(failure.error(str(cause), maybe_applied=maybe_applied), cause))
+            self._sleep(pause_s)
+            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+
+    def _workers(self) -> ThreadPoolExecutor:
+        with self._pool_lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._max_workers, thread_name_prefix="leasegate")
+            return self._pool
+
+    def close(self) -> None:
+        """End the worker threads, when their calls have ended; a later round trip would start new ones."""
+        with self._pool_lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _joined(outcomes: list[Outcome]) -> Outcome:
+    """Join the outcomes of one operation's calls; only a BatchGet has other than one."""
+    if len(outcomes) == 1:
+        return outcomes[0]
+    items: dict[Key, Item] = {}
+    for outcome in outcomes:
+        if not isinstance(outcome, Found):
+            return outcome
+        items |= outcome.items
+    return Found(items)
+
+
+def _caused(error: StoreError, cause: Exception) -> StoreError:
+    error.__cause__ = cause
+    return error

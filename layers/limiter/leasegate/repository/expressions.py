@@ -1,0 +1,184 @@
+"""How changes and conditions are told to DynamoDB: expressions, compiled once for each shape.
+
+A *shape* is everything about a write but its values: which kinds of change and condition, of which attributes,
+in which order. A limiter has few shapes and many values, so :func:`take_apart` walks a write once and returns the
+two separately; :func:`compile_shape` turns a shape into text, and is made to be cached.
+
+The counterpart of ``evaluation``, which evaluates the same values in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, assert_never, cast
+
+from ..operations import (
+    Add,
+    AllOf,
+    AnyOf,
+    AtLeast,
+    AtMost,
+    Below,
+    Between,
+    Change,
+    Condition,
+    Equals,
+    Exists,
+    ItemAbsent,
+    ItemExists,
+    NotEquals,
+    NotExists,
+    Remove,
+    Set,
+)
+from ..schema import PK, SK
+from .wire import encode, encode_number
+
+if TYPE_CHECKING:
+    from .wire import Wire
+
+type Shape = tuple[type | str | int, ...]
+"""The number of changes; each change's class and attribute; then the condition, operators before operands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expressions:
+    """What a shape compiles to; ``placeholders`` stand in the order of the values taken apart from it."""
+
+    update: str
+    condition: str
+    names: Mapping[str, str]
+    placeholders: tuple[str, ...]
+
+
+def take_apart(changes: tuple[Change, ...], condition: Condition | None) -> tuple[Shape, list[Wire]]:
+    """Separate a write into its shape and its values."""
+    shape: list[type | str | int] = [len(changes)]
+    values: list[Wire] = []
+    for change in changes:
+        shape += (type(change), change.attribute)
+        if not isinstance(change, Remove):
+            values.append(encode(change.value))
+    if condition is not None:
+        _take_condition_apart(condition, shape, values)
+    return tuple(shape), values
+
+
+def _take_condition_apart(condition: Condition, shape: list[type | str | int], values: list[Wire]) -> None:
+    match condition:
+        case Between():
+            shape += (Between, condition.attribute)
+            values += (encode_number(condition.low), encode_number(condition.high))
+        case Equals() | NotEquals():
+            shape += (type(condition), condition.attribute)
+            values.append(encode(condition.value))
+        case AllOf() | AnyOf():
+            shape += (type(condition), len(condition.conditions))
+            for part in condition.conditions:
+                _take_condition_apart(part, shape, values)
+        case Exists() | NotExists():
+            shape += (type(condition), condition.attribute)
+        case Below() | AtMost() | AtLeast():
+            shape += (type(condition), condition.attribute)
+            values.append(encode_number(condition.value))
+        case ItemExists() | ItemAbsent():
+            shape.append(type(condition))
+        case _:
+            assert_never(condition)
+
+
+def compile_shape(shape: Shape) -> Expressions:
+    """Write the expressions of a shape; ``update`` or ``condition`` is empty where it has none.
+
+    Raises ``ValueError`` for what DynamoDB takes in no item: two changes of one attribute, an attribute that is
+    part of the key, a combination of no conditions.
+    """
+    return _Compilation(shape).expressions()
+
+
+_COMPARISONS: Final[Mapping[type, str]] = {Equals: "=", NotEquals: "<>", Below: "<", AtMost: "<=", AtLeast: ">="}
+_CLAUSES: Final[Mapping[type, str]] = {Set: "SET", Add: "ADD", Remove: "REMOVE"}
+
+
+class _Compilation:
+    """One reading of a shape, from front to back.
+
+    Attributes are always named by placeholders, for they have dots in them, and values are numbered as they come.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._tokens: Iterator[type | str | int] = iter(shape)
+        self._names: dict[str, str] = {}
+        self._placeholders: list[str] = []
+
+    def expressions(self) -> Expressions:
+        update = self._update(cast("int", next(self._tokens)))
+        condition = next(self._tokens, None)
+        return Expressions(
+            update,
+            "" if condition is None else self._condition(condition, inside=False),
+            {placeholder: attribute for attribute, placeholder in self._names.items()},
+            tuple(self._placeholders),
+        )
+
+    def _update(self, changes: int) -> str:
+        clauses: dict[type, list[str]] = {Set: [], Add: [], Remove: []}
+        for _ in range(changes):
+            kind = cast("type", next(self._tokens))
+            attribute = cast("str", next(self._tokens))
+            if attribute in self._names:
+                raise ValueError(f"two changes of one attribute: {attribute}")
+            name = self._name(attribute)
+            if kind is Set:
+                clauses[Set].append(f"{name} = {self._value()}")
+            elif kind is Add:
+                clauses[Add].append(f"{name} {self._value()}")
+            else:
+                clauses[Remove].append(name)
+        return " ".join(f"{_CLAUSES[kind]} {', '.join(parts)}" for kind, parts in clauses.items() if parts)
+
+    def _condition(self, kind: object, *, inside: bool) -> str:
+        """Write one condition.
+
+        ``inside`` another one, what has several parts needs parentheses; elsewhere DynamoDB refuses them as
+        redundant.
+        """
+        if kind is AllOf or kind is AnyOf:
+            return self._combination("AND" if kind is AllOf else "OR", inside=inside)
+        if kind is ItemExists:
+            return f"attribute_exists({self._placeholder(PK)})"
+        if kind is ItemAbsent:
+            return f"attribute_not_exists({self._placeholder(PK)})"
+        name = self._name(cast("str", next(self._tokens)))
+        if kind is Exists:
+            return f"attribute_exists({name})"
+        if kind is NotExists:
+            return f"attribute_not_exists({name})"
+        if kind is Between:
+            # DynamoDB's own BETWEEN refuses a low above the high, which here is just never true.
+            text = f"{name} >= {self._value()} AND {name} <= {self._value()}"
+            return f"({text})" if inside else text
+        return f"{name} {_COMPARISONS[cast('type', kind)]} {self._value()}"
+
+    def _combination(self, operator: str, *, inside: bool) -> str:
+        count = cast("int", next(self._tokens))
+        if count == 0:
+            raise ValueError("a combination of no conditions")
+        if count == 1:
+            return self._condition(next(self._tokens), inside=inside)
+        text = f" {operator} ".join([self._condition(next(self._tokens), inside=True) for _ in range(count)])
+        return f"({text})" if inside else text
+
+    def _name(self, attribute: str) -> str:
+        if attribute in (PK, SK):
+            raise ValueError(f"{attribute} is part of the key, not an attribute")
+        return self._placeholder(attribute)
+
+    def _placeholder(self, attribute: str) -> str:
+        return self._names.setdefault(attribute, f"#{len(self._names)}")
+
+    def _value(self) -> str:
+        placeholder = f":{len(self._placeholders)}"
+        self._placeholders.append(placeholder)
+        return placeholder

@@ -1,0 +1,205 @@
+"""What a failed call to DynamoDB means: may it be repeated, may it have been applied, whose turn is it to act.
+
+Decided by error code, HTTP status or exception class, never by a message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ChecksumError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    LoginError,
+    MetadataRetrievalError,
+    MissingParametersError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProxyConnectionError,
+    RefreshWithMFAUnsupportedError,
+    SSOError,
+    TokenRetrievalError,
+    ValidationError,
+)
+from botocore.exceptions import ConnectionError as AnyConnectionError
+from botocore.parsers import ResponseParserError
+
+from ..errors import StoreDenied, StoreError, StoreThrottled, StoreUnavailable
+
+CANCELLED: Final = "TransactionCanceledException"
+CONDITION_FAILED: Final = "ConditionalCheckFailed"
+"""A cancellation reason; the code of a lone write's error has ``Exception`` after it."""
+
+
+class Unanswered(Exception):
+    """A batch came back without some of its keys."""
+
+
+STORE_FAILURES: Final = (ClientError, BotoCoreError, ResponseParserError, StoreError, Unanswered)
+"""Everything that a call to DynamoDB may raise; the rest is none of the store's."""
+
+_THROTTLES: Final = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+        "ThrottlingException",
+        "ThrottlingError",
+        "Throttling",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "TransactionConflictException",
+        "TransactionConflict",
+        "TransactionInProgressException",
+        "ReplicatedWriteConflictException",
+    }
+)
+_THROTTLES_OF_WHAT_MAY_BE_APPLIED: Final = frozenset({"TransactionInProgressException"})
+"""An earlier attempt under the same token is still at work."""
+
+_OUTAGES: Final = frozenset(
+    {
+        "InternalServerError",
+        "InternalServerErrorException",
+        "InternalFailure",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "PriorRequestNotComplete",
+    }
+)
+_DENIALS: Final = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "NotAuthorized",
+        "OptInRequired",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)
+
+_NEVER_SENT: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
+_CUT_OFF: Final = (AnyConnectionError, HTTPClientError, IncompleteReadError, ChecksumError, ResponseParserError)
+_NO_CREDENTIALS: Final = (
+    CredentialRetrievalError,
+    LoginError,
+    MetadataRetrievalError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    RefreshWithMFAUnsupportedError,
+    SSOError,
+    TokenRetrievalError,
+)
+_MISTAKES: Final = (MissingParametersError, ParamValidationError, ValidationError)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What one failed attempt means.
+
+    ``error`` is the class to report if no attempt is left; ``is_transient`` says that a repetition may help;
+    ``maybe_applied`` that a write may have happened nevertheless.
+    """
+
+    error: type[StoreError]
+    is_transient: bool = False
+    maybe_applied: bool = False
+
+
+_THROTTLED: Final = Failure(StoreThrottled, is_transient=True)
+_THROTTLED_MAYBE_APPLIED: Final = Failure(StoreThrottled, is_transient=True, maybe_applied=True)
+_UNREACHABLE: Final = Failure(StoreUnavailable, is_transient=True)
+_CUT_SHORT: Final = Failure(StoreUnavailable, is_transient=True, maybe_applied=True)
+_DENIED: Final = Failure(StoreDenied)
+_REJECTED: Final = Failure(StoreError)
+_UNREADABLE: Final = Failure(StoreError, maybe_applied=True)
+
+
+def classify(error: Exception) -> Failure | None:
+    """Say what a failed call means; None for a mistake of the program, which is no answer of the store."""
+    match error:
+        case ClientError():
+            failure = _classify_answer(error)
+            if error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0:
+                # The client repeated it by itself; what became of the attempts before, it does not say.
+                return Failure(failure.error, failure.is_transient, maybe_applied=True)
+            return failure
+        case Unanswered():
+            return _THROTTLED
+        case StoreError():
+            return _UNREADABLE  # the answer came, but could not be read
+    if isinstance(error, _MISTAKES):
+        return None
+    if isinstance(error, _NEVER_SENT):
+        return _UNREACHABLE
+    if isinstance(error, _CUT_OFF):
+        return _CUT_SHORT
+    return _DENIED if isinstance(error, _NO_CREDENTIALS) else _REJECTED
+
+
+def _classify_answer(error: ClientError) -> Failure:
+    code = error_code(error)
+    if code == CANCELLED:
+        return _classify_cancellation(cancellation_codes(error))
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return _classify_code(code, status)
+
+
+def _classify_code(code: str, status: int) -> Failure:
+    if code in _THROTTLES_OF_WHAT_MAY_BE_APPLIED:
+        return _THROTTLED_MAYBE_APPLIED
+    if code in _THROTTLES or status == 429:
+        return _THROTTLED
+    if code in _OUTAGES or status >= 500:
+        return _CUT_SHORT
+    return _DENIED if code in _DENIALS or status in (401, 403) else _REJECTED
+
+
+def _classify_cancellation(codes: tuple[str, ...]) -> Failure:
+    """Say what a cancelled transaction means, beyond its failed conditions.
+
+    A reason that waiting cannot mend outweighs the others. A failed condition beside a conflict decides nothing:
+    the item in conflict was not looked at, so the transaction is repeated until every condition was answered.
+    """
+    others = [code for code in codes if code not in ("None", CONDITION_FAILED)]
+    failures = [_classify_code(code, 400) for code in others]
+    for failure in failures:
+        if not failure.is_transient:
+            return failure
+    return failures[0] if failures else _REJECTED
+
+
+def error_code(error: ClientError) -> str:
+    """Return the code that DynamoDB gave for its refusal."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def cancellation_codes(error: ClientError) -> tuple[str, ...]:
+    """Return the reasons of a cancelled transaction by code, one for each action."""
+    return tuple(reason.get("Code", "None") for reason in error.response.get("CancellationReasons", ()))
