@@ -2,15 +2,13 @@
 
 import os
 
-import pytest
-
-pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.stores"]
+pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.embedded", "tests.fixtures.stores"]
 
 
 def pytest_configure() -> None:
     """Keep the tests away from whatever account the person who runs them is logged in to."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
-        if name not in {"AWS_CA_BUNDLE"}:
+        if name != "AWS_CA_BUNDLE":
             del os.environ[name]
     os.environ |= {
         "AWS_ACCESS_KEY_ID": "testing",

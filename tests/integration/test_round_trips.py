@@ -6,6 +6,7 @@ import pytest
 
 from leasegate import Limit, Limiter, RateLimitExceeded, schema
 from leasegate.operations import BatchGet, Found, Operation, Outcome, Set, Update
+from scripts.costs import README, SITUATIONS, measure_situation
 from tests.fixtures.stores import Cost, Store
 
 NAMES = ("rpm", "tpm", "rpd", "tpd", "images", "audio", "tools", "batch")
@@ -30,6 +31,12 @@ def family(store: Store, *entity_ids: str) -> None:
     for parent_id, entity_id in zip((None, *entity_ids), entity_ids, strict=False):
         admin.create_entity(entity_id, parent_id)
         admin.set_limits(entity_id, limits(2))
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_every_situation_costs_what_the_readme_says(store: Store, situation: str) -> None:
+    row = measure_situation(situation, store)
+    assert f"| {' | '.join(map(str, row))} |" in README.read_text().splitlines()
 
 
 # --- known buckets -----------------------------------------------------------------------------------
@@ -64,6 +71,19 @@ def test_an_ancestor_without_limits_costs_nothing(store: Store) -> None:
     admin.create_entity("key-1", "project")
     limiter = known_bucket(store)
     assert store.cost(lambda: limiter.acquire("key-1", "gpt-4", {"rpm": 1})) == ONE_UPDATE
+
+
+def test_an_ancestor_whose_limits_are_not_touched_costs_nothing(store: Store) -> None:
+    admin = store.process()
+    admin.create_entity("project")
+    admin.set_limits("project", [Limit.per_day("images", 10)])
+    admin.create_entity("key-1", "project")
+    limiter = known_bucket(store)
+    assert store.cost(lambda: limiter.acquire("key-1", "gpt-4", {"rpm": 1})) == ONE_UPDATE
+    spender = store.process()
+    spender.acquire("project", "gpt-4", {"images": 1})
+    spender.acquire("key-1", "gpt-4", {"rpm": 1})
+    assert store.cost(lambda: spender.acquire("key-1", "gpt-4", {"rpm": 1})) == ONE_UPDATE
 
 
 def test_a_call_without_cascade_leaves_the_ancestors_alone(store: Store) -> None:
@@ -283,6 +303,22 @@ def test_limits_set_on_an_ancestor_that_had_none_are_obeyed_within_the_age_of_kn
         store.cost(lambda: limiter.acquire("key-1", "gpt-4", {"rpm": 1}))
     with pytest.raises(RateLimitExceeded):
         limiter.acquire("key-1", "gpt-4", {"rpm": 1})
+
+
+def test_limits_set_on_an_ancestor_that_spent_under_defaults_are_obeyed_within_that_age_too(store: Store) -> None:
+    admin = store.process()
+    admin.create_entity("project")
+    admin.create_entity("key-1", "project")
+    admin.set_system_defaults([Limit.per_minute("rpm", 600)])
+    limiter = known_bucket(store)
+    limiter.acquire("project", "gpt-4", {"rpm": 1})
+    admin.set_limits("project", [Limit.per_day("rpm", 3)])
+    store.now_ms += 30_000
+    for _ in range(2):
+        limiter.acquire("key-1", "gpt-4", {"rpm": 1})
+    with pytest.raises(RateLimitExceeded) as caught:
+        limiter.acquire("key-1", "gpt-4", {"rpm": 1})
+    assert caught.value.refusals[0].entity_id == "project"
 
 
 def test_a_newer_default_met_in_a_bucket_is_read_at_once(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import logging
 import socket
@@ -43,9 +44,16 @@ def moto_client() -> Iterator[DynamoDBClient]:
         yield client
 
 
+class Output(io.TextIOBase):
+    """Standard output as it is at the moment; pytest captures each phase of a test with another one."""
+
+    def write(self, text: str, /) -> int:
+        return sys.stdout.write(text)
+
+
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Load:
-    """Start processes of the function, in the environment that the template gives it; ``capsys`` has their output."""
+def start(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Start processes of the function, in the environment that the template gives it."""
     for name, value in {**environment("AcquireFunction"), "TABLE_NAME": TABLE_NAME}.items():
         monkeypatch.setenv(name, value)
 
@@ -54,7 +62,7 @@ def start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         function = load("acquire")
         for handler in logging.getLogger("leasegate").handlers:
             if isinstance(handler, logging.StreamHandler):
-                handler.stream = sys.stdout  # not the output that was captured for an earlier test
+                handler.stream = Output()
         return function
 
     return start_process

@@ -93,7 +93,7 @@ def test_what_this_process_changed_is_forgotten() -> None:
     knowledge = Knowledge()
     knowledge.learn_defaults("r", defaults(1), 0)
     knowledge.learn_defaults("s", defaults(1), 0)
-    knowledge.learn_ancestor("p", "r", Ancestor(None, has_limits=False), 0)
+    knowledge.learn_ancestor("p", "r", Ancestor(None, frozenset()), 0)
     knowledge.forget_defaults("r")
     assert (knowledge.defaults("r", 0), knowledge.defaults("s", 0)) == (None, defaults(1))
     knowledge.forget_defaults(None)

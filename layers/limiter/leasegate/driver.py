@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from .operations import Flow
+from .operations import Failed, Flow
 
 if TYPE_CHECKING:
     from .repository import Repository
+
+_RETURN_MS: Final = 100
 
 
 def drive[T](
@@ -17,14 +19,18 @@ def drive[T](
 ) -> T:
     """Execute every round trip of a flow and return its answer.
 
-    ``timeout_ms`` is for all round trips together. Raises what the flow raises.
+    ``timeout_ms`` is for all round trips together; but after one that failed, the next has at least 100 ms, for
+    it gives back what its neighbours were granted. Raises what the flow raises.
     """
     deadline_s = monotonic_s() + timeout_ms / 1000
+    floor_ms = 0
     try:
         operations = next(flow)
         while True:
-            left_ms = max(0, int((deadline_s - monotonic_s()) * 1000))
-            operations = flow.send(repository.execute(operations, timeout_ms=left_ms))
+            left_ms = max(floor_ms, int((deadline_s - monotonic_s()) * 1000))
+            outcomes = repository.execute(operations, timeout_ms=left_ms)
+            floor_ms = _RETURN_MS if any(isinstance(outcome, Failed) for outcome in outcomes) else 0
+            operations = flow.send(outcomes)
     except StopIteration as answer:
         value: T = answer.value
         return value

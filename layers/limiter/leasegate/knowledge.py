@@ -87,10 +87,10 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
-    """What an entity's record and limits say to those below it: its parent, and whether it limits them."""
+    """What an entity's record and limits say to those below it: its parent, and the names that it limits."""
 
     parent_id: str | None
-    has_limits: bool
+    limit_names: frozenset[str]
 
 
 @dataclass(slots=True)

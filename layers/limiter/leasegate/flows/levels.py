@@ -189,11 +189,11 @@ class Planner:
         """Plan an ancestor of which no write will check anything: believe its record for a while."""
         if level.reading is None:
             known = self.knowledge.ancestor(level.entity_id, self.resource, self.request.now_ms)
-            if known is None or (known.has_limits and level.state is None):
+            if known is None or not known.limit_names.isdisjoint(self.wanted):
                 return self._read(level)
             self.believed_ancestors.add(level.entity_id)
             level.parent_id = known.parent_id
-            level.limited = known.has_limits
+            level.limited = bool(known.limit_names)
             return NOTHING
         level.parent_id = level.reading.entity.parent_id
         resolved = level.reading.resolve()

@@ -101,7 +101,9 @@ def learn_ancestor(
     knowledge: Knowledge, entity_id: str, resource: str, reading: EntityReading, read_at_ms: int
 ) -> None:
     """Remember an entity as an ancestor of others."""
-    ancestor = Ancestor(reading.entity.parent_id, reading.resolve() is not None)
+    resolved = reading.resolve()
+    names = frozenset[str]() if resolved is None else frozenset(resolved.limits)
+    ancestor = Ancestor(reading.entity.parent_id, names)
     knowledge.learn_ancestor(entity_id, resource, ancestor, read_at_ms)
 
 

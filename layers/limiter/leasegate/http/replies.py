@@ -1,0 +1,166 @@
+"""The answers: grants as JSON, everything else as problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
+
+from ..errors import InvalidRequest, NotFound, RateLimitExceeded, StoreError, StoreThrottled, StoreUnavailable
+from ..states import Availability
+from .ratelimit import list_policies, name_policy, seconds, write_fields
+
+ROUND_TRIPS: Final = "Leasegate-Round-Trips"
+DEGRADED: Final = "Leasegate-Degraded"
+
+_PROBLEM_TYPES: Final = "https://iana.org/assignments/http-problem-types"
+_QUOTA_EXCEEDED: Final = f"{_PROBLEM_TYPES}#quota-exceeded"
+_REDUCED_CAPACITY: Final = f"{_PROBLEM_TYPES}#temporary-reduced-capacity"
+
+_STATUSES: Final[Mapping[type, HTTPStatus]] = {
+    RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    InvalidRequest: HTTPStatus.BAD_REQUEST,
+    NotFound: HTTPStatus.NOT_FOUND,
+    StoreThrottled: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    Exception: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""The status of an error is that of the nearest class above it."""
+
+_THROTTLED_RETRY_S: Final = 1
+_MAX_DETAIL_LENGTH: Final = 500
+"""A reason may repeat what the caller sent, perhaps thousands of digits of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP response; ``headers`` without Content-Type."""
+
+    status: int
+    content_type: str
+    headers: Mapping[str, str]
+    body: str
+
+    def with_round_trips(self, count: int) -> Reply:
+        """Return the same reply that tells how many times the table was waited for."""
+        return replace(self, headers={**self.headers, ROUND_TRIPS: str(count)})
+
+
+def reply_to_grant(availability: Availability, *, degraded: bool = False) -> Reply:
+    """Say yes, with what every limit has left. ``degraded``: the table did not answer, nothing was spent.
+
+    ``available`` is negative in debt; ``retry_after_ms`` tells when the same cost would be there again.
+    """
+    body = {"granted": True, **_describe(availability)}
+    headers = write_fields(list_policies(availability, frozenset()))
+    if degraded:
+        body["degraded"] = True
+        headers[DEGRADED] = "true"
+    return _reply(HTTPStatus.OK, "application/json", headers, body)
+
+
+def reply_to_error(error: Exception) -> Reply:
+    """Say no, or what is wrong. The text of an error appears only where it is about the caller's own request."""
+    match error:
+        case RateLimitExceeded() if error.refusals:
+            return _reply_to_refusal(error)
+        case RateLimitExceeded():
+            return _problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                {
+                    "type": _REDUCED_CAPACITY,
+                    "title": "Request refused while capacity is reduced",
+                    "detail": "The table does not answer, and requests are refused until it does.",
+                    "retry_after_ms": error.retry_after_ms,
+                },
+                {"Retry-After": _retry_after(error.retry_after_ms)},
+            )
+        case InvalidRequest():
+            status = HTTPStatus.UNPROCESSABLE_CONTENT if error.unprocessable else _status_of(error)
+            return _problem(status, {"field": error.field, "detail": error.reason[:_MAX_DETAIL_LENGTH]})
+        case NotFound():
+            return _problem(_status_of(error), {"detail": str(error)})
+        case StoreThrottled():
+            detail = {"detail": "The table is busy." + _doubt(error)}
+            return _problem(_status_of(error), detail, {"Retry-After": str(_THROTTLED_RETRY_S)})
+        case StoreUnavailable():
+            return _problem(_status_of(error), {"detail": "The table did not answer in time." + _doubt(error)})
+    return _problem(_status_of(error), {"detail": "The request could not be answered. The cause was logged."})
+
+
+def reply_without_route(allowed: str | None = None) -> Reply:
+    """Say that there is nothing at this path, or that it takes another method."""
+    if allowed is None:
+        return _problem(HTTPStatus.NOT_FOUND, {"detail": "There is no such path."})
+    detail = {"detail": f"This path takes {allowed}."}
+    return _problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+
+
+def _reply_to_refusal(error: RateLimitExceeded) -> Reply:
+    refused = frozenset([(refusal.entity_id, refusal.state.name) for refusal in error.refusals])
+    acquiring_id = error.availability.entity_id
+    return _problem(
+        _status_of(error),
+        {
+            "type": _QUOTA_EXCEEDED,
+            "title": "Request cannot be satisfied as assigned quota has been exceeded",
+            "detail": str(error),
+            "violated-policies": [
+                name_policy(acquiring_id, refusal.entity_id, refusal.state.name) for refusal in error.refusals
+            ],
+            "granted": False,
+            "retry_after_ms": error.retry_after_ms,
+            **_describe(error.availability),
+        },
+        {
+            **write_fields(list_policies(error.availability, refused)),
+            "Retry-After": _retry_after(error.retry_after_ms),
+        },
+    )
+
+
+def _status_of(error: Exception) -> HTTPStatus:
+    return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+
+
+def _retry_after(retry_after_ms: int) -> str:
+    return str(max(1, seconds(retry_after_ms)))
+
+
+def _doubt(error: StoreError) -> str:
+    return " The tokens may have been spent." if error.maybe_applied else ""
+
+
+def _describe(availability: Availability) -> dict[str, object]:
+    return {
+        "entity_id": availability.entity_id,
+        "resource": availability.resource,
+        "limits": _describe_limits(availability),
+        "ancestors": [
+            {"entity_id": level.entity_id, "limits": _describe_limits(level)} for level in availability.ancestors
+        ],
+    }
+
+
+def _describe_limits(availability: Availability) -> dict[str, dict[str, int]]:
+    return {
+        name: {
+            "available": state.available,
+            "capacity": state.capacity,
+            "retry_after_ms": state.retry_after_ms,
+        }
+        for name, state in availability.items()
+    }
+
+
+def _problem(status: HTTPStatus, members: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Reply:
+    """Write a problem; without a type of its own its title is the status's phrase, as RFC 9457 asks."""
+    body = {"type": "about:blank", "title": status.phrase, "status": status.value, **members}
+    return _reply(status, "application/problem+json", headers or {}, body)
+
+
+def _reply(status: HTTPStatus, content_type: str, headers: Mapping[str, str], body: Mapping[str, object]) -> Reply:
+    text = json.dumps(body, separators=(",", ":"))
+    return Reply(status.value, content_type, {**headers, "Cache-Control": "no-store"}, text)

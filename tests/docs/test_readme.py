@@ -1,0 +1,92 @@
+"""The README: its code runs, its figures are those that are measured, its links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from markdown_it import MarkdownIt
+from moto import mock_aws
+
+from scripts import template
+from scripts.costs import README, render_readme
+
+if TYPE_CHECKING:
+    from scripts.stack import Stack
+
+ROOT = README.parent
+TOKENS = MarkdownIt().parse(README.read_text())
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks of a language, in order."""
+    return [token.content for token in TOKENS if token.type == "fence" and token.info == language]
+
+
+def checked(code: str) -> str:
+    """Turn ``expression  # value`` and ``print(expression)  # value`` into assertions, at any depth."""
+    lines = []
+    for line in code.splitlines():
+        claim = re.fullmatch(r"( *)(print\()?(.+?)(?(2)\))  # ([^\s:]+)(: .*)?", line)
+        lines.append(f"{claim[1]}check({claim[3]}, {claim[4]!r})" if claim else line)
+    return "\n".join(lines)
+
+
+def test_the_python_examples_run_and_say_what_their_comments_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills between two lines
+    checks = []
+
+    def check(value: object, expected: str) -> None:
+        assert str(value) == expected
+        checks.append(expected)
+
+    with mock_aws():
+        template.create_table(boto3.client("dynamodb"), "leasegate")
+        exec(checked("\n".join(blocks("python"))), {"check": check})  # noqa: S102 - the README's own code
+    assert checks == ["9188", "1872", "tpm", "59", "99500"]
+
+
+def test_the_curl_example_runs_and_answers_as_shown(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local/stack.json").write_text(json.dumps(asdict(stack)))
+    (script,) = blocks("bash")
+    run = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    shown, answered = (headers(text) for text in (blocks("http")[0], run.stdout.partition("\n\n")[0]))
+    assert answered["status"] == shown["status"] == "200"
+    assert shown.keys() <= answered.keys()
+    for name in ("content-type", "ratelimit-policy", "ratelimit"):
+        assert answered[name] == shown[name], name
+
+
+def headers(text: str) -> dict[str, str]:
+    """Read the head of an HTTP response, names in lower case."""
+    first, *fields = text.replace("\r", "").strip().splitlines()
+    return {"status": first.split()[1], **{n.lower(): v for n, v in (field.split(": ", 1) for field in fields)}}
+
+
+def test_the_figures_are_those_measured_now() -> None:
+    assert render_readme(README.read_text()) == README.read_text(), "run `make costs`"
+
+
+def test_every_link_into_the_repository_leads_to_a_file() -> None:
+    children = [child for token in TOKENS for child in token.children or []]
+    links = [str(child.attrs["href"]) for child in children if child.type == "link_open"]
+    local = [link for link in links if "://" not in link]
+    assert len(local) > 10
+    assert [link for link in local if not (ROOT / link).exists()] == []
+
+
+def test_every_command_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README.read_text(), re.MULTILINE))
+    assert {"demo", "test", "up", "down"} <= named
+    assert named <= targets

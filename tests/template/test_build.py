@@ -1,0 +1,130 @@
+"""What `sam build` made: complete without what the Lambda runtime has, and free of it."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.toolchain import MINISTACK_PYTHON, ROOT
+
+# What Lambda's Python 3.13 has beside the standard library, as far as these functions are concerned.
+RUNTIME = ["boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3"]
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder with the packages of the Lambda runtime, and nothing else."""
+    folder = tmp_path_factory.mktemp("runtime")
+    (site_packages,) = (MINISTACK_PYTHON.parents[1] / "lib").glob("python3.*/site-packages")
+    for name in RUNTIME:
+        source = site_packages / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def run_as_lambda(built: Path, runtime: Path, function: str, program: str) -> Any:  # noqa: ANN401 - a JSON document
+    """Run a program in a function's folder with Lambda's search path: the function, the layer, the runtime."""
+    search_path = [built / function, built / "LimiterLayer" / "python", runtime]
+    result = subprocess.run(
+        # -S: no site-packages, neither of this environment nor of the interpreter.
+        [MINISTACK_PYTHON, "-S", "-B", "-c", program],
+        cwd=built / function,
+        env={
+            "PYTHONPATH": ":".join(map(str, search_path)),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "TABLE_NAME": "none",
+            "POWERTOOLS_SERVICE_NAME": "leasegate",
+            "POWERTOOLS_METRICS_NAMESPACE": "Leasegate",
+            "POWERTOOLS_TRACE_DISABLED": "true",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def functions() -> list[str]:
+    """Name the built folders of functions/."""
+    return [
+        f"{path.name.capitalize()}Function" for path in sorted((ROOT / "functions").iterdir()) if path.is_dir()
+    ]
+
+
+def test_the_layer_holds_no_sdk_and_nothing_compiled(built: Path) -> None:
+    layer = built / "LimiterLayer" / "python"
+
+    assert not list(layer.glob("boto*"))
+    assert not [path for path in layer.rglob("*") if path.suffix in {".so", ".pyc", ".pyd"}]
+    assert not list(layer.rglob("__pycache__"))
+
+
+def test_the_layer_holds_the_package_whole(built: Path) -> None:
+    source = ROOT / "layers" / "limiter" / "leasegate"
+    shipped = built / "LimiterLayer" / "python" / "leasegate"
+
+    assert modules(shipped) == modules(source)
+    assert (shipped / "py.typed").exists()
+
+
+def modules(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.py")}
+
+
+def test_the_layer_holds_what_is_pinned_and_no_more(built: Path) -> None:
+    layer = built / "LimiterLayer" / "python"
+    lines = (ROOT / "layers" / "limiter" / "requirements.txt").read_text().splitlines()
+    pinned = {
+        line.split()[0].replace("-", "_") for line in lines if "==" in line and not line.startswith((" ", "#"))
+    }
+
+    shipped = {path.name.removesuffix(".dist-info").replace("-", "==", 1) for path in layer.glob("*.dist-info")}
+    assert shipped == pinned
+
+
+@pytest.mark.parametrize("function", functions())
+def test_a_function_imports_with_layer_and_runtime_alone(built: Path, runtime: Path, function: str) -> None:
+    origins = run_as_lambda(
+        built,
+        runtime,
+        function,
+        "import app, sys, json; print(json.dumps({name: sys.modules[name].__file__ for name in"
+        " ('app', 'leasegate', 'aws_lambda_powertools', 'aws_xray_sdk', 'wrapt', 'boto3', 'botocore')}))",
+    )
+
+    places = {name: next(part for part in (built / function, built / "LimiterLayer", runtime) if str(part) in origin)
+              for name, origin in origins.items()}  # fmt: skip
+    assert places == {
+        "app": built / function,
+        "leasegate": built / "LimiterLayer",
+        "aws_lambda_powertools": built / "LimiterLayer",
+        "aws_xray_sdk": built / "LimiterLayer",
+        "wrapt": built / "LimiterLayer",
+        "boto3": runtime,
+        "botocore": runtime,
+    }
+
+
+def test_every_module_of_the_package_imports_with_the_runtime_alone(built: Path, runtime: Path) -> None:
+    imported = run_as_lambda(
+        built,
+        runtime,
+        "AcquireFunction",
+        "import json, pkgutil, importlib, leasegate;"
+        " print(json.dumps([importlib.import_module(m.name).__name__"
+        " for m in pkgutil.walk_packages(leasegate.__path__, 'leasegate.')]))",
+    )
+
+    assert "leasegate.limiter" in imported
+
+
+@pytest.mark.parametrize("function", functions())
+def test_a_function_is_one_file(built: Path, function: str) -> None:
+    assert [path.name for path in (built / function).iterdir()] == ["app.py"]

@@ -1,0 +1,193 @@
+"""What template.yaml promises: the decisions that a deployment would only show when it is too late."""
+
+from typing import Any
+
+import pytest
+
+from scripts import template
+
+FUNCTIONS = ["AcquireFunction"]
+ALLOWED_ACTIONS = {
+    "AcquireFunction": {
+        "dynamodb:BatchGetItem",
+        "dynamodb:ConditionCheckItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return template.load()
+
+
+@pytest.fixture(scope="module")
+def resources(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["Resources"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def table(document: dict[str, Any]) -> dict[str, Any]:
+    return template.table_properties(document)
+
+
+def of_type(resources: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def test_every_function_is_known_to_these_tests(resources: dict[str, Any]) -> None:
+    assert list(of_type(resources, "AWS::Serverless::Function")) == FUNCTIONS == list(ALLOWED_ACTIONS)
+
+
+# --- permissions --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_may_do_exactly_what_it_needs_on_the_table_alone(resources: dict[str, Any], name: str) -> None:
+    properties = resources[name]["Properties"]
+    statements = [statement for policy in properties["Policies"] for statement in policy["Statement"]]
+
+    assert "Role" not in properties
+    assert {action for statement in statements for action in statement["Action"]} == ALLOWED_ACTIONS[name]
+    for statement in statements:
+        assert statement["Effect"] == "Allow"
+        assert statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}
+
+
+def test_the_api_lets_only_signed_callers_in_and_needs_no_more_than_the_right_to_call_it(
+    resources: dict[str, Any],
+) -> None:
+    assert resources["Api"]["Properties"]["Auth"] == {"DefaultAuthorizer": "AWS_IAM", "InvokeRole": "NONE"}
+
+
+# --- publishing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_layer_change_alone_publishes_a_version(document: dict[str, Any], name: str) -> None:
+    effective = document["Globals"]["Function"] | document["Resources"][name]["Properties"]
+
+    assert effective["AutoPublishAlias"] == "live"
+    assert effective["AutoPublishAliasAllProperties"] is True
+    assert effective["Layers"] == [{"Ref": "LimiterLayer"}]
+    assert document["Resources"]["LimiterLayer"]["Properties"]["PublishLambdaVersion"] is True
+
+
+def test_one_layer_serves_both_processors(resources: dict[str, Any]) -> None:
+    layer = resources["LimiterLayer"]
+
+    assert layer["Metadata"]["BuildMethod"] == "makefile"
+    assert layer["Properties"]["CompatibleArchitectures"] == ["arm64", "x86_64"]
+
+
+def test_no_second_stage_appears(document: dict[str, Any]) -> None:
+    assert document["Globals"]["Api"]["OpenApiVersion"] == "3.0.1"
+    assert document["Resources"]["Api"]["Properties"]["StageName"] == "v1"
+
+
+def test_there_is_no_deployment_preference(document: dict[str, Any], resources: dict[str, Any]) -> None:
+    # The embedded stack has no CodeDeploy; what runs there is what runs on AWS.
+    blocks = [document["Globals"]["Function"], *(resources[name]["Properties"] for name in FUNCTIONS)]
+
+    assert not any("DeploymentPreference" in block for block in blocks)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_keeps_its_logs_as_long_as_the_parameter_says(resources: dict[str, Any], name: str) -> None:
+    group = resources[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+
+    assert resources[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_traces_cover_the_api_and_every_function(document: dict[str, Any], resources: dict[str, Any]) -> None:
+    assert resources["Api"]["Properties"]["TracingEnabled"] is True
+    assert document["Globals"]["Function"]["Tracing"] == "Active"
+    assert not any("Tracing" in resources[name]["Properties"] for name in FUNCTIONS)
+
+
+def test_the_log_level_is_set_in_one_place(document: dict[str, Any]) -> None:
+    function = document["Globals"]["Function"]
+
+    assert function["LoggingConfig"]["ApplicationLogLevel"] == {"Ref": "LogLevel"}
+    assert not [name for name in function["Environment"]["Variables"] if "LOG_LEVEL" in name]
+
+
+def test_on_aws_the_functions_use_dynamodbs_own_endpoint(document: dict[str, Any]) -> None:
+    # Declared all the same: `sam local invoke --env-vars` passes only what the template names.
+    assert document["Globals"]["Function"]["Environment"]["Variables"]["DYNAMODB_ENDPOINT"] == ""
+
+
+# --- the table ----------------------------------------------------------------------------------------
+
+
+def test_the_data_outlives_the_stack(resources: dict[str, Any], table: dict[str, Any]) -> None:
+    assert resources["Table"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert resources["Table"]["UpdateReplacePolicy"] == "Retain"
+    assert table["DeletionProtectionEnabled"] == {"Fn::If": ["IsDeletionProtected", True, False]}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    # A name of its own would keep it from being replaced, or found beside a second stack.
+    assert "TableName" not in table
+
+
+def test_the_table_streams_expires_and_encrypts(table: dict[str, Any]) -> None:
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_the_one_index_holds_keys_only(table: dict[str, Any]) -> None:
+    (index,) = table["GlobalSecondaryIndexes"]
+
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    # A local index would keep hot partitions from being split.
+    assert "LocalSecondaryIndexes" not in table
+
+
+# --- alarms and outputs -------------------------------------------------------------------------------
+
+
+def test_alarms_watch_errors_latency_throttles_and_the_api(resources: dict[str, Any]) -> None:
+    alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+
+    assert {(alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"]) for alarm in alarms} == {
+        ("AWS/Lambda", "Errors"),
+        ("AWS/Lambda", "Duration"),
+        ("AWS/DynamoDB", "ReadThrottleEvents"),
+        ("AWS/DynamoDB", "WriteThrottleEvents"),
+        ("AWS/ApiGateway", "5XXError"),
+    }
+
+
+def test_every_alarm_notifies_the_topic_if_there_is_one(resources: dict[str, Any]) -> None:
+    for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
+        assert alarm["Properties"]["AlarmActions"] == {
+            "Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]
+        }
+
+
+def test_the_outputs_say_where_everything_is(document: dict[str, Any]) -> None:
+    outputs = document["Outputs"]
+
+    assert {"ApiUrl", "TableName", "LayerArn", "AcquireFunctionName"} <= set(outputs)
+    assert outputs["LayerArn"]["Export"]["Name"] == {"Fn::Sub": "${AWS::StackName}-LayerArn"}
+
+
+def test_every_parameter_is_used(document: dict[str, Any]) -> None:
+    used = set(references({key: document[key] for key in ("Globals", "Resources", "Conditions", "Outputs")}))
+
+    assert set(document["Parameters"]) <= used
+
+
+def references(node: object) -> list[str]:
+    """Collect the names that `Ref` points at."""
+    match node:
+        case {"Ref": str(name)}:
+            return [name]
+        case dict():
+            return [name for value in node.values() for name in references(value)]
+        case list():
+            return [name for value in node for name in references(value)]
+    return []
