@@ -99,8 +99,10 @@ def test_a_function_imports_with_layer_and_runtime_alone(built: Path, runtime: P
         " ('app', 'leasegate', 'aws_lambda_powertools', 'aws_xray_sdk', 'wrapt', 'boto3', 'botocore')}))",
     )
 
-    places = {name: next(part for part in (built / function, built / "LimiterLayer", runtime) if str(part) in origin)
-              for name, origin in origins.items()}  # fmt: skip
+    places = {
+        name: next(place for place in (built / function, built / "LimiterLayer", runtime) if str(place) in origin)
+        for name, origin in origins.items()
+    }
     assert places == {
         "app": built / function,
         "leasegate": built / "LimiterLayer",
