@@ -313,9 +313,9 @@ def test_limits_set_on_an_ancestor_that_spent_under_defaults_are_obeyed_within_t
     limiter = known_bucket(store)
     limiter.acquire("project", "gpt-4", {"rpm": 1})
     admin.set_limits("project", [Limit.per_day("rpm", 3)])
-    store.now_ms += 30_000
-    for _ in range(3):  # what the project spent under the default was refilled in the meantime
-        limiter.acquire("key-1", "gpt-4", {"rpm": 1})
+    for _ in range(16):  # steadily, so that what is known is renewed beside writes
+        store.now_ms += 2_000
+        store.cost(lambda: limiter.acquire("key-1", "gpt-4", {"rpm": 1}))
     with pytest.raises(RateLimitExceeded) as caught:
         limiter.acquire("key-1", "gpt-4", {"rpm": 1})
     assert caught.value.refusals[0].entity_id == "project"
