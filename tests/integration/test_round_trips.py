@@ -410,3 +410,20 @@ def test_the_writes_of_a_bucket_touch_no_index(store: Store) -> None:
     assert isinstance(outcome, Found)
     (item,) = outcome.items.values()
     assert not {schema.GSI1PK, schema.GSI1SK} & item.keys()
+
+
+YEAR_2100_MS = 4_102_444_800_000
+
+
+@pytest.mark.parametrize(
+    "limit", [Limit("x", 10**12, 10**12, 1), Limit.per_day("x", 1), Limit.per_second("x", 1_000_000)], ids=str
+)
+def test_the_table_holds_every_number_that_limits_can_reach(store: Store, limit: Limit) -> None:
+    store.now_ms = YEAR_2100_MS
+    limiter = store.process()
+    limiter.set_limits("key-1", [limit])
+    limiter.acquire("key-1", "gpt-4", {"x": limit.capacity})
+    with limiter.acquire("key-1", "gpt-4", {"x": 0}) as lease:
+        lease.adjust({"x": 10**12})
+    assert store.process().available("key-1", "gpt-4")["x"].available == -(10**12)
+    assert store.process().acquire("key-2", "gpt-4", {"x": 1}, limits=[limit]).availability["x"].requested == 1
