@@ -19,6 +19,9 @@ from scripts.stack import Stack
 from scripts.toolchain import ROOT, SAM, sam_environment
 from tests.samples import EVENTS, SAMPLES, seed
 
+# First of all fixtures: no stack is deployed for tests that are skipped.
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def engine_runs() -> bool:
     """Say whether a container engine answers."""
@@ -28,7 +31,7 @@ def engine_runs() -> bool:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def engine() -> None:
     """Require a container engine where LEASEGATE_CONTAINER_TESTS says so; skip without one elsewhere."""
     if not engine_runs():
@@ -39,7 +42,7 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="module")
-def env_vars(engine: None, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def env_vars(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fill the stack's table, and write the file that leads a container to it."""
     with DynamoRepository(dynamodb_client(stack.endpoint_url), stack.table_name) as repository:
         seed(Limiter(repository))

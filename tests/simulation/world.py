@@ -62,6 +62,7 @@ class Call:
     name: str
     subject: Any
     started_step: int
+    started_ms: int
     flow: Flow[Any]
     operations: tuple[Operation, ...] = ()
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -144,7 +145,7 @@ class World:
         """Return an acquire by a client at its own clock."""
         client.requests += 1
         request = Request(f"{client.number}-{client.requests}", client.requests % 8, self.clock(client))
-        return Call("acquire", (ask, request), self.step, acquire(ask, request, client.knowledge))
+        return Call("acquire", (ask, request), self.step, self.now_ms, acquire(ask, request, client.knowledge))
 
     def clock(self, client: Client) -> int:
         """Read a client's clock."""
