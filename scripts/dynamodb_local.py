@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from scripts.processes import StartError, accepts_connections, free_port, stop, tied_to_parent, wait_until_up
@@ -69,35 +70,30 @@ def running(log: Path) -> Iterator[str]:
         port = free_port()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                tied_to_parent(
-                    [
-                        "java",
-                        f"-Djava.library.path={home / 'DynamoDBLocal_lib'}",
-                        "-jar",
-                        str(home / "DynamoDBLocal.jar"),
-                        "-inMemory",
-                        "-sharedDb",
-                        "-disableTelemetry",
-                        "-port",
-                        str(port),
-                    ]
-                ),
+                tied_to_parent(command(home, port, scratch=log.parent)),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=home,
             )
         try:
-            wait_until_up(process, lambda: accepts_connections(port), name="DynamoDB Local", log=log)  # noqa: B023 - called before the loop goes on
-        except StartError:
-            if attempt == 2:
-                raise
-            continue
-        try:
+            try:
+                wait_until_up(process, partial(accepts_connections, port), name="DynamoDB Local", log=log)
+            except StartError:
+                if attempt == 2:
+                    raise
+                continue
             yield f"http://127.0.0.1:{port}"
+            return
         finally:
             stop(process)
-        return
+
+
+def command(home: Path, port: int, scratch: Path) -> list[str]:
+    """Write the command that serves a port from memory; `scratch` takes the library that each start unpacks."""
+    options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
+    properties = [f"-Djava.library.path={home / 'DynamoDBLocal_lib'}", f"-Djava.io.tmpdir={scratch}"]
+    return ["java", *properties, "-jar", str(home / "DynamoDBLocal.jar"), *options]
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ class Output(io.TextIOBase):
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Load:
     """Start processes of the function, in the environment that the template gives it."""
-    for name, value in {**environment("AcquireFunction"), "TABLE_NAME": TABLE_NAME}.items():
+    stack = {"TABLE_NAME": TABLE_NAME, "POWERTOOLS_SERVICE_NAME": "leasegate"}
+    for name, value in (environment("AcquireFunction") | stack).items():
         monkeypatch.setenv(name, value)
 
     def start_process() -> Function:
@@ -266,6 +267,14 @@ def test_no_answer_of_the_table_may_be_a_refusal(unreachable: Load, monkeypatch:
 def test_without_time_left_the_table_is_not_asked(function: Function) -> None:
     response = function.post({**ASK, "limits": [RPM]}, Context(left_ms=2_000))
     assert response.status == 503
+
+
+def test_a_snapshot_holds_the_client_but_nothing_drawn_at_random(
+    moto_client: DynamoDBClient, start: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
+    module = start().module
+    assert (module.client.cache_info().currsize, module.limiter.cache_info().currsize) == (1, 0)
 
 
 # --- metrics ---------------------------------------------------------------------------------------

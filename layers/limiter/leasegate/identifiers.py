@@ -32,7 +32,7 @@ def check_limit_name(field: str, value: object) -> str:
 def check_integer(field: str, value: object, low: int, high: int) -> int:
     """Return ``value`` if it is an integer from ``low`` to ``high``; raise :class:`InvalidRequest` if not."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequest(field, f"must be an integer, not {type(value).__name__}")
+        raise InvalidRequest(field, "must be an integer")
     if not low <= value <= high:
         raise InvalidRequest(field, f"must be from {low} to {high}, not {value}")
     return value
@@ -41,7 +41,7 @@ def check_integer(field: str, value: object, low: int, high: int) -> int:
 def check_amounts(field: str, value: object) -> dict[str, int]:
     """Return ``value`` if it maps limit names to tokens (0 to 10^12), at least one; else raise InvalidRequest."""
     if not isinstance(value, Mapping):
-        raise InvalidRequest(field, f"must map limit names to tokens, not be {type(value).__name__}")
+        raise InvalidRequest(field, "must map limit names to tokens")
     if not value:
         raise InvalidRequest(field, "must name at least one limit")
     return {
@@ -52,7 +52,7 @@ def check_amounts(field: str, value: object) -> dict[str, int]:
 
 def _check(field: str, value: object, pattern: re.Pattern[str], allowed: str) -> str:
     if not isinstance(value, str):
-        raise InvalidRequest(field, f"must be a string, not {type(value).__name__}")
+        raise InvalidRequest(field, "must be a string")
     if not pattern.fullmatch(value):
         raise InvalidRequest(field, f"must be {allowed}")
     return value

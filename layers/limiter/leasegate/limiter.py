@@ -16,7 +16,7 @@ from .errors import InvalidRequest, RateLimitExceeded, StoreDenied, StoreError
 from .flows import entities, limits_admin
 from .flows.acquire import acquire
 from .flows.available import available
-from .flows.grants import Ask, Cascade, Grant
+from .flows.grants import Ask, Cascade, Grant, check_cascade
 from .flows.settle import correct
 from .flows.spending import Request
 from .identifiers import check_amounts, check_identifier
@@ -116,7 +116,7 @@ class Limiter:
             check_amounts("consume", consume),
             None if limits is None else index_limits(limits),
             None if parent_id is None else check_identifier("parent_id", parent_id),
-            _check_cascade(cascade),
+            check_cascade(cascade),
         )
         if parent_id == entity_id:
             raise InvalidRequest("parent_id", f"{entity_id} is its own ancestor")
@@ -224,9 +224,3 @@ class Limiter:
 def _new_id() -> str:
     """Return 16 characters that nobody else will choose (96 random bits)."""
     return base64.urlsafe_b64encode(os.urandom(12)).decode()
-
-
-def _check_cascade(value: object) -> Cascade:
-    if value is True or value is False or value == "transaction":
-        return value
-    raise InvalidRequest("cascade", 'must be true, false or "transaction"')

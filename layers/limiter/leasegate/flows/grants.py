@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ..errors import InvalidRequest
 from ..limits import Limits
 from ..schema import Bucket
 from ..states import Availability, LimitState, observe
 from .spending import Amounts
 
 type Cascade = bool | Literal["transaction"]
+
+
+def check_cascade(value: object) -> Cascade:
+    """Return ``value`` if it says how to cascade; raise :class:`InvalidRequest` if not."""
+    if value is True or value is False or value == "transaction":
+        return value
+    raise InvalidRequest("cascade", 'must be true, false or "transaction"')
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 from ..errors import InvalidRequest
+from ..flows.grants import Cascade, check_cascade
 from ..identifiers import MAX_TOKENS, check_amounts, check_identifier, check_integer, check_limit_name
 from ..limits import DAY_MS, HOUR_MS, MAX_LIMITS, MAX_PERIOD_MS, MINUTE_MS, SECOND_MS, Limit
-
-if TYPE_CHECKING:
-    from ..flows.grants import Cascade
 
 MAX_BODY_BYTES: Final = 65_536
 
@@ -81,7 +79,7 @@ def parse_acquire(body: str | None, *, is_base64: bool = False) -> AcquireReques
         consume=_read_amounts("consume", fields["consume"]),
         limits=_read_limits("limits", fields["limits"]) if "limits" in fields else None,
         parent_id=check_identifier("parent_id", fields["parent_id"]) if "parent_id" in fields else None,
-        cascade=_read_cascade("cascade", fields.get("cascade", True)),
+        cascade=check_cascade(fields.get("cascade", True)),
     )
 
 
@@ -152,7 +150,7 @@ def _read_amounts(path: str, value: object) -> dict[str, int]:
 
 def _read_limits(path: str, value: object) -> tuple[Limit, ...]:
     if not isinstance(value, list):
-        raise InvalidRequest(path, f"must be an array of limits, not {type(value).__name__}")
+        raise InvalidRequest(path, "must be an array of limits")
     return tuple([_read_limit(f"{path}[{index}]", limit) for index, limit in enumerate(value)])
 
 
@@ -175,15 +173,9 @@ def _read_limit(path: str, value: object) -> Limit:
     )
 
 
-def _read_cascade(path: str, value: object) -> Cascade:
-    if value is True or value is False or value == "transaction":
-        return value
-    raise InvalidRequest(path, 'must be true, false or "transaction"')
-
-
 def _check_object(path: str, value: object) -> Mapping[str, object]:
     if not isinstance(value, Object):
-        raise InvalidRequest(path or "body", f"must be a JSON object, not {type(value).__name__}")
+        raise InvalidRequest(path or "body", "must be a JSON object")
     if value.repeated is not None:
         raise InvalidRequest(_join(path, value.repeated), "is given twice")
     return value
