@@ -101,7 +101,8 @@ class Limiter:
             limits: hold where no level (entity, resource defaults, system defaults) has limits.
             parent_id: a hint for the first read, never trusted.
             cascade: False leaves the ancestors out; ``"transaction"`` spends at all levels atomically, at
-                twice the write units, where True spends side by side and gives back what a refusal left over.
+                twice the write units, where True spends side by side and gives back what a refusal left over;
+                the lease's ``availability`` then rests on what was seen before, for a transaction returns nothing.
             timeout_ms: in place of the limiter's.
 
         Raises:

@@ -31,6 +31,7 @@ from ..states import Refusal, observe
 from . import reading, spending
 from .grants import Ask, Charge, Grant, describe
 from .levels import Level, Planner, Read, Refuse, Step, Write
+from .refreshing import Belief
 from .settle import Correction, correct
 from .spending import Amounts, Request
 
@@ -47,26 +48,27 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
     README. Raises :class:`InvalidRequest`, :class:`NoLimitsConfigured`, and a :class:`StoreError` where the
     table does not answer; what was spent by then is given back first.
     """
-    spending = _Spending(ask, request, knowledge)
+    attempt = _Acquire(ask, request, knowledge)
     try:
-        return (yield from spending.spend())
+        return (yield from attempt.spend())
     except LeasegateError as error:
         try:
-            yield from spending.give_back()
+            yield from attempt.give_back()
         except StoreError as second:
             error.add_note(f"tokens of other levels could not be given back: {second}")
         raise
 
 
-class _Spending:
+class _Acquire:
     """One acquire on its way: its levels by entity, and the planner that decides for them."""
 
     def __init__(self, ask: Ask, request: Request, knowledge: Knowledge) -> None:
         self._ask = ask
         self._request = request
         self._knowledge = knowledge
+        belief = Belief(ask.resource, request.now_ms, knowledge)
         self._planner = Planner(
-            ask.resource, ask.consume, ask.limits, bool(ask.cascade), ask.parent_id, request, knowledge
+            ask.resource, ask.consume, ask.limits, bool(ask.cascade), ask.parent_id, request, knowledge, belief
         )
         self._levels: dict[str, Level] = {}
         self._transactions = 0
@@ -145,12 +147,12 @@ class _Spending:
                 self._knowledge.learn_bucket(level.entity_id, self._ask.resource, level.state)
 
     def _write(self, writes: list[tuple[Level, Write]]) -> Flow[None]:
-        refresh = self._refresh()
+        refresh = self._planner.belief.due_refresh()
         groups = [writes] if self._ask.cascade == "transaction" else [[write] for write in writes]
         operations = [self._operation(group) for group in groups]
         outcomes = yield (*operations, refresh) if refresh else tuple(operations)
         if refresh:
-            self._learn_refresh(refresh, outcomes[-1])
+            self._planner.belief.learn(refresh, outcomes[-1])
         failures = [self._judge(group, outcome) for group, outcome in zip(groups, outcomes, strict=False)]
         for failure in failures:
             if failure is not None:
@@ -163,33 +165,6 @@ class _Spending:
         # Every attempt has a token of its own: a token says "the very same actions".
         self._transactions += 1
         return Transact(actions, f"{self._request.id}.{self._transactions}")
-
-    def _refresh(self) -> BatchGet | None:
-        """Return a read of the aged knowledge that this acquire rests on, where it is due."""
-        keys: list[Key] = []
-        now_ms = self._request.now_ms
-        resource = self._ask.resource
-        planner = self._planner
-        if planner.believed_defaults and self._knowledge.claim_defaults_refresh(resource, now_ms):
-            keys += reading.defaults_keys(resource)
-        for entity_id in planner.believed_ancestors:
-            if self._knowledge.claim_ancestor_refresh(entity_id, resource, now_ms):
-                keys += reading.record_keys(entity_id, resource)
-        return BatchGet(tuple(keys)) if keys else None
-
-    def _learn_refresh(self, batch: BatchGet, outcome: Outcome) -> None:
-        """Remember what rode along; where it failed, what was known stays good for its age."""
-        if isinstance(outcome, Failed):
-            return
-        items = reading.found(outcome)
-        now_ms = self._request.now_ms
-        resource = self._ask.resource
-        if schema.system_defaults_key() in batch.keys:
-            self._knowledge.learn_defaults(resource, reading.parse_defaults_reading(items, resource), now_ms)
-        for entity_id in self._planner.believed_ancestors:
-            if schema.entity_key(entity_id) in batch.keys:
-                record = reading.parse_entity_reading(items, entity_id, resource)
-                reading.learn_ancestor(self._knowledge, entity_id, resource, record, now_ms)
 
     # --- outcomes ------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ remembered state where a write will check it, and from what this acquire read it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from .. import schema, stamps
@@ -17,6 +17,7 @@ from ..operations import Action, Key
 from ..schema import Bucket
 from . import lifecycle, reading, spending
 from .reading import EntityReading, Resolved
+from .refreshing import Belief
 from .spending import Amounts, Request
 
 _LOST_BEFORE_MARKING: Final = 2
@@ -95,7 +96,7 @@ class Planner:
     """Plans the levels of one acquire of ``wanted`` tokens.
 
     ``fresh_defaults`` are those that this acquire read itself, ``parent_hint`` what its caller said;
-    ``believed_defaults`` and ``believed_ancestors`` tell what aged knowledge the plans rest on.
+    ``belief`` notes what aged knowledge the plans rest on.
     """
 
     resource: str
@@ -105,9 +106,8 @@ class Planner:
     parent_hint: str | None
     request: Request
     knowledge: Knowledge
+    belief: Belief
     fresh_defaults: Defaults | None = None
-    believed_defaults: bool = False
-    believed_ancestors: set[str] = field(default_factory=set)
 
     def plan(self, level: Level) -> Step:
         """Say what to do next for a level, and set where the cascade goes on from it.
@@ -191,7 +191,7 @@ class Planner:
             known = self.knowledge.ancestor(level.entity_id, self.resource, self.request.now_ms)
             if known is None or not known.limit_names.isdisjoint(self.wanted):
                 return self._read(level)
-            self.believed_ancestors.add(level.entity_id)
+            self.belief.ancestors.add(level.entity_id)
             level.parent_id = known.parent_id
             level.limited = bool(known.limit_names)
             return NOTHING
@@ -254,7 +254,7 @@ class Planner:
     def _defaults(self) -> Defaults | None:
         if self.fresh_defaults is not None:
             return self.fresh_defaults
-        self.believed_defaults = True
+        self.belief.defaults = True
         return self.knowledge.defaults(self.resource, self.request.now_ms)
 
     def _read(self, level: Level) -> Read:

@@ -1,0 +1,43 @@
+"""Renewing aged knowledge beside a write, so that no acquire waits for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .. import schema
+from ..knowledge import Knowledge
+from ..operations import BatchGet, Found, Key, Outcome
+from . import reading
+
+
+@dataclass(slots=True)
+class Belief:
+    """The aged knowledge that the plans of one acquire rest on: the defaults, and ancestors by entity id."""
+
+    resource: str
+    now_ms: int
+    knowledge: Knowledge
+    defaults: bool = False
+    ancestors: set[str] = field(default_factory=set)
+
+    def due_refresh(self) -> BatchGet | None:
+        """Return a read of what is to be renewed by now, if this acquire is the one to do it."""
+        keys: list[Key] = []
+        if self.defaults and self.knowledge.claim_defaults_refresh(self.resource, self.now_ms):
+            keys += reading.defaults_keys(self.resource)
+        for entity_id in self.ancestors:
+            if self.knowledge.claim_ancestor_refresh(entity_id, self.resource, self.now_ms):
+                keys += reading.record_keys(entity_id, self.resource)
+        return BatchGet(tuple(keys)) if keys else None
+
+    def learn(self, refresh: BatchGet, outcome: Outcome) -> None:
+        """Remember what the read found; where it failed, what was known stays good for its age."""
+        if not isinstance(outcome, Found):
+            return
+        if schema.system_defaults_key() in refresh.keys:
+            defaults = reading.parse_defaults_reading(outcome.items, self.resource)
+            self.knowledge.learn_defaults(self.resource, defaults, self.now_ms)
+        for entity_id in self.ancestors:
+            if schema.entity_key(entity_id) in refresh.keys:
+                record = reading.parse_entity_reading(outcome.items, entity_id, self.resource)
+                reading.learn_ancestor(self.knowledge, entity_id, self.resource, record, self.now_ms)
