@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -163,10 +163,14 @@ def test_what_comes_back_to_a_full_bucket_makes_it_no_fuller() -> None:
     assert bucket.give_back(rpm, None, 5) is None
 
 
-def test_the_arithmetic_holds_no_float() -> None:
-    tree = ast.parse(inspect.getsource(bucket))
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Div)]
-    assert not [
-        node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, float)
-    ]
-    assert "float(" not in inspect.getsource(bucket)
+PACKAGE = Path(bucket.__file__).parent
+PURE = ["bucket", "knowledge", "limits", "schema", "states", "repository/wire", "repository/evaluation"]
+FLOWS = [f"flows/{path.stem}" for path in (PACKAGE / "flows").glob("*.py")]
+
+
+@pytest.mark.parametrize("module", PURE + FLOWS)
+def test_no_decision_meets_a_float(module: str) -> None:
+    nodes = list(ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())))
+    assert not [node for node in nodes if isinstance(node, ast.Div)]
+    assert not [node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, float)]
+    assert not [node for node in nodes if isinstance(node, ast.Name) and node.id == "float"]
