@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,7 +228,7 @@ def _items(operation: Operation, outcome: Outcome) -> dict[Key, Item]:
     return {}
 
 
-def seeds(count: int, groups: int) -> Iterator[range]:
+def seeds(count: int, groups: int) -> list[range]:
     """Split seeds into groups, so that test workers can share them."""
     size = count // groups
-    return (range(start, start + size) for start in range(0, count, size))
+    return [range(start, start + size) for start in range(0, count, size)]

@@ -149,7 +149,7 @@ def test_the_one_index_holds_keys_only(table: dict[str, Any]) -> None:
 # --- alarms and outputs -------------------------------------------------------------------------------
 
 
-def test_alarms_watch_errors_latency_throttles_and_the_api(resources: dict[str, Any]) -> None:
+def test_alarms_watch_errors_latency_throttles_the_api_and_degraded_answers(resources: dict[str, Any]) -> None:
     alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
 
     assert {(alarm["Properties"]["Namespace"], alarm["Properties"]["MetricName"]) for alarm in alarms} == {
@@ -158,6 +158,7 @@ def test_alarms_watch_errors_latency_throttles_and_the_api(resources: dict[str, 
         ("AWS/DynamoDB", "ReadThrottleEvents"),
         ("AWS/DynamoDB", "WriteThrottleEvents"),
         ("AWS/ApiGateway", "5XXError"),
+        ("Leasegate", "Degraded"),
     }
 
 
