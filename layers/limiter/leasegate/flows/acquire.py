@@ -68,7 +68,7 @@ class _Acquire:
         self._knowledge = knowledge
         belief = Belief(ask.resource, request.now_ms, knowledge)
         self._planner = Planner(
-            ask.resource, ask.consume, ask.limits, bool(ask.cascade), ask.parent_id, request, knowledge, belief
+            ask.resource, ask.consume, ask.limits, ask.cascade, ask.parent_id, request, knowledge, belief
         )
         self._levels: dict[str, Level] = {}
         self._transactions = 0

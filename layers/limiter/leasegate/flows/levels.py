@@ -16,6 +16,7 @@ from ..limits import Limits
 from ..operations import Action, Key
 from ..schema import Bucket
 from . import lifecycle, reading, spending
+from .grants import Cascade
 from .reading import EntityReading, Resolved
 from .refreshing import Belief
 from .spending import Amounts, Request
@@ -76,8 +77,8 @@ class Refuse:
 class Write:
     """Send these actions: one update, or the actions of a transaction of which the first is the bucket's.
 
-    ``before`` is the state that the write builds on (None: no bucket), ``after`` the one it leaves, ``amounts``
-    what it spends (None for a write that only prepares one).
+    ``before`` is the state that the write builds on (None: no bucket), ``after`` the limits that it leaves and,
+    unless the write returns it, the state; ``amounts`` what it spends (None for a write that only prepares one).
     """
 
     actions: tuple[Action, ...]
@@ -102,7 +103,7 @@ class Planner:
     resource: str
     wanted: Amounts
     inline: Limits | None
-    cascade: bool
+    cascade: Cascade
     parent_hint: str | None
     request: Request
     knowledge: Knowledge
@@ -167,8 +168,11 @@ class Planner:
 
     def _send_charge(self, level: Level, state: Bucket, amounts: Amounts) -> Write:
         key = schema.bucket_key(level.entity_id, self.resource)
-        update = spending.charge(key, state, amounts, self.request, hold_parent=self.cascade)
-        return Write((update,), state, spending.after_charge(state, amounts, self.request), amounts)
+        update = spending.charge(key, state, amounts, self.request, hold_parent=bool(self.cascade))
+        # A lone update returns what it left; what a transaction leaves can only be expected.
+        is_told = self.cascade != "transaction"
+        after = state if is_told else spending.after_charge(state, amounts, self.request)
+        return Write((update,), state, after, amounts)
 
     # --- buckets that were never seen, or are not there ------------------------------------------------
 
