@@ -101,6 +101,19 @@ def test_a_transactional_cascade_is_one_call_at_twice_the_units(store: Store) ->
     assert cost == Cost(("Transact",), 4, 0)
 
 
+def test_a_transactional_cascade_creates_and_refuses_as_one(store: Store) -> None:
+    family(store, "project", "key-1")
+    store.process().set_limits("project", [Limit.per_minute("rpm", 60, burst=5)])
+    limiter = store.process()
+    first = store.cost(lambda: limiter.acquire("key-1", "gpt-4", {"rpm": 5}, cascade="transaction"))
+    assert (first.trips[-1], first.write_units) == ("Transact", 16)
+    refused = store.cost(lambda: limiter.acquire("key-1", "gpt-4", {"rpm": 1}, cascade="transaction"))
+    assert refused == Cost(("Transact",), 4, 0)
+    assert store.refused is not None
+    assert [refusal.entity_id for refusal in store.refused.refusals] == ["project"]
+    assert limiter.available("key-1", "gpt-4")["rpm"].available == 95
+
+
 def test_a_refusal_is_one_call_and_the_next_ones_cost_nothing_while_it_holds(store: Store) -> None:
     limiter = known_bucket(store)
     assert store.cost(lambda: limiter.acquire("key-1", "gpt-4", {"rpm": 100})) == ONE_UPDATE
