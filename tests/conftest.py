@@ -2,7 +2,12 @@
 
 import os
 
-pytest_plugins = ["tests.fixtures.dynamodb", "tests.fixtures.embedded", "tests.fixtures.stores"]
+pytest_plugins = [
+    "tests.fixtures.dynamodb",
+    "tests.fixtures.embedded",
+    "tests.fixtures.simulated_aws",
+    "tests.fixtures.stores",
+]
 
 
 def pytest_configure() -> None:

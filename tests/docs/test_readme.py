@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from markdown_it import MarkdownIt
-from moto import mock_aws
 
 from scripts import template
 from scripts.costs import README, render_readme
@@ -39,7 +38,9 @@ def checked(code: str) -> str:
     return "\n".join(lines)
 
 
-def test_the_python_examples_run_and_say_what_their_comments_say(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_examples_run_and_say_what_their_comments_say(
+    simulated_aws: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now_ns = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills between two lines
     checks = []
@@ -48,9 +49,8 @@ def test_the_python_examples_run_and_say_what_their_comments_say(monkeypatch: py
         assert str(value) == expected
         checks.append(expected)
 
-    with mock_aws():
-        template.create_table(boto3.client("dynamodb"), "leasegate")
-        exec(checked("\n".join(blocks("python"))), {"check": check})  # noqa: S102 - the README's own code
+    template.create_table(boto3.client("dynamodb"), "leasegate")
+    exec(checked("\n".join(blocks("python"))), {"check": check})  # noqa: S102 - the README's own code
     assert checks == ["9188", "1872", "tpm", "59", "99500"]
 
 

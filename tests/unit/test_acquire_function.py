@@ -18,7 +18,6 @@ from aws_lambda_powertools import Tracer
 from aws_xray_sdk import global_sdk_config
 from aws_xray_sdk.core import xray_recorder
 from aws_xray_sdk.core.lambda_launcher import LambdaContext as LambdaTraces
-from moto import mock_aws
 
 from leasegate import Limit, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
@@ -36,12 +35,11 @@ SLOW = {"name": "rpm", "amount": 1, "period": "day"}
 
 
 @pytest.fixture
-def moto_client() -> Iterator[DynamoDBClient]:
+def moto_client(simulated_aws: None) -> DynamoDBClient:
     """A client of moto, in which there is an empty table as template.yaml has it."""
-    with mock_aws():
-        client = boto3.client("dynamodb")
-        template.create_table(client, TABLE_NAME)
-        yield client
+    client = boto3.client("dynamodb")
+    template.create_table(client, TABLE_NAME)
+    return client
 
 
 class Output(io.TextIOBase):
