@@ -35,6 +35,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 
 .PHONY: test
 test: tools $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
+	@$(call NEED,curl,it: apt install curl)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 .PHONY: lint
