@@ -209,6 +209,8 @@ def test_tokens_of_a_deleted_bucket_need_no_return(table: Table) -> None:
         ("adjust.tpm", lambda lease: lease.adjust({"tpm": 1.5})),
         ("adjust.tpm", lambda lease: lease.adjust({"tpm": True})),
         ("adjust.other", lambda lease: lease.adjust({"other": 1})),
+        ("adjust.tpm", lambda lease: lease.adjust({"tpm": -501})),
+        ("adjust.tpm", lambda lease: (lease.adjust({"tpm": -300}), lease.adjust({"tpm": -201}))),
         ("consume", lambda lease: lease.consume({})),
         ("consume.tpm", lambda lease: lease.consume({"tpm": -1})),
         ("lease", lambda lease: (lease.settle(), lease.adjust({"tpm": 1}))),

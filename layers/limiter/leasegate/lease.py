@@ -77,7 +77,8 @@ class Lease:
     def adjust(self, delta: Mapping[str, int]) -> None:
         """Add to what was really used (negative: less was), by limit name; written once, when settled.
 
-        An adjustment is never refused: what is not there becomes debt. Raises :class:`InvalidRequest`.
+        An adjustment upward is never refused: what is not there becomes debt. Raises :class:`InvalidRequest` for
+        names that are no limits, and where more would come back than was spent.
         """
         with self._lock:
             self._check_open()
@@ -163,7 +164,12 @@ class Lease:
             raise InvalidRequest("lease", "is settled or released already")
 
     def _check_adjustable(self, delta: Mapping[str, int]) -> None:
+        spent = self.consumed
         for name, tokens in delta.items():
             check_integer(f"adjust.{name}", tokens, -MAX_TOKENS, MAX_TOKENS)
-            if self._grants and name not in self.availability:
+            if self.degraded:
+                continue
+            if name not in self.availability:
                 raise InvalidRequest(f"adjust.{name}", f"no such limit of {self.entity_id}")
+            if spent.get(name, 0) + tokens < 0:
+                raise InvalidRequest(f"adjust.{name}", f"gives back more than was spent, {spent.get(name, 0)}")
