@@ -14,9 +14,10 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 from aws_lambda_powertools.metrics import MetricUnit
 
-from leasegate import Limiter, RateLimitExceeded
+from leasegate import Knowledge, Limiter, RateLimitExceeded
 from leasegate.http.replies import Reply, reply_to_error, reply_to_grant, reply_without_route
 from leasegate.http.requests import parse_acquire
+from leasegate.knowledge import DEFAULT_MAX_AGE_MS, DEFAULT_REFUSAL_AGE_MS
 from leasegate.limiter import DEFAULT_TIMEOUT_MS
 from leasegate.recording import carry_segment, record_refusals_as_answers
 from leasegate.repository.dynamodb import DynamoRepository, client_config
@@ -57,8 +58,12 @@ def limiter() -> Limiter:
         carry=carry_segment(tracer.provider),
         draw=random.SystemRandom().random,
     )
+    knowledge = Knowledge(
+        max_age_ms=int(os.environ.get("DEFAULTS_MAX_AGE_MS") or DEFAULT_MAX_AGE_MS),
+        refusal_age_ms=int(os.environ.get("REFUSAL_MAX_AGE_MS") or DEFAULT_REFUSAL_AGE_MS),
+    )
     on_unavailable = cast("OnUnavailable", os.environ.get("ON_UNAVAILABLE") or "raise")
-    return Limiter(repository, on_unavailable=on_unavailable)
+    return Limiter(repository, knowledge=knowledge, on_unavailable=on_unavailable)
 
 
 def count_round_trip(*_round_trip: object) -> None:

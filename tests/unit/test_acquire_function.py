@@ -275,6 +275,18 @@ def test_a_snapshot_holds_the_client_but_nothing_drawn_at_random(
     assert (module.client.cache_info().currsize, module.limiter.cache_info().currsize) == (1, 0)
 
 
+def test_the_stack_says_how_long_memory_answers(
+    moto_client: DynamoDBClient, start: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {**ASK, "limits": [SLOW]}
+    for age_ms, round_trips in (("1000", "0"), ("0", "1")):
+        monkeypatch.setenv("REFUSAL_MAX_AGE_MS", age_ms)
+        function = start()
+        answers = [function.post(asked) for _ in range(3)]
+        assert answers[2].status == 429
+        assert answers[2].headers["Leasegate-Round-Trips"] == round_trips
+
+
 # --- metrics ---------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from leasegate import Limit
+import pytest
+
+from leasegate import InvalidRequest, Limit
 from leasegate.knowledge import Ancestor, Defaults, Knowledge, Recent
 from leasegate.limits import index_limits
 from leasegate.schema import Bucket, StoredLimits
@@ -26,6 +28,13 @@ def test_only_the_entries_used_last_are_kept() -> None:
     recent.merge(3, "3", lambda _old, _new: False)
     assert (recent.get(1), recent.get(2), recent.get(3)) == ("1", None, "3")
     assert len(recent) == 2
+
+
+@pytest.mark.parametrize("name", ["max_age_ms", "refusal_age_ms", "max_buckets", "max_aged"])
+def test_ages_and_sizes_out_of_range_are_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Knowledge(**{name: -1})
+    assert caught.value.field == name
 
 
 def test_a_late_reply_does_not_replace_a_later_state() -> None:

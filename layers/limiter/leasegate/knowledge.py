@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from .identifiers import check_integer
+from .limits import HOUR_MS
 from .schema import Bucket, StoredLimits
 
 DEFAULT_MAX_AGE_MS: Final = 30_000
@@ -23,6 +25,7 @@ DEFAULT_MAX_BUCKETS: Final = 10_000
 DEFAULT_MAX_AGED: Final = 10_000
 
 _REFRESH_RETRY_MS: Final = 1_000
+_MAX_ENTRIES: Final = 10**9
 
 
 class Recent[K: Hashable, V]:
@@ -106,8 +109,8 @@ class Knowledge:
     """The memory of one process, shared by its threads.
 
     Args:
-        max_age_ms: how long defaults and ancestors are believed.
-        refusal_age_ms: how long a refusal answers for the table.
+        max_age_ms: how long defaults and ancestors are believed; 0 reads them every time.
+        refusal_age_ms: how long a refusal answers for the table; 0 asks it every time.
         max_buckets: how many buckets are remembered.
         max_aged: how many resources' defaults, and how many ancestors, are remembered.
     """
@@ -120,9 +123,11 @@ class Knowledge:
         max_buckets: int = DEFAULT_MAX_BUCKETS,
         max_aged: int = DEFAULT_MAX_AGED,
     ) -> None:
-        """Start knowing nothing."""
-        self._max_age_ms = max_age_ms
-        self._refusal_age_ms = refusal_age_ms
+        """Start knowing nothing. Raises :class:`InvalidRequest` for ages over an hour and sizes under 1."""
+        self._max_age_ms = check_integer("max_age_ms", max_age_ms, 0, HOUR_MS)
+        self._refusal_age_ms = check_integer("refusal_age_ms", refusal_age_ms, 0, HOUR_MS)
+        check_integer("max_buckets", max_buckets, 1, _MAX_ENTRIES)
+        check_integer("max_aged", max_aged, 1, _MAX_ENTRIES)
         self._buckets: Recent[tuple[str, str], KnownBucket] = Recent(max_buckets)
         self._defaults: Recent[str, Aged[Defaults]] = Recent(max_aged)
         self._ancestors: Recent[tuple[str, str], Aged[Ancestor]] = Recent(max_aged)
