@@ -7,7 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from leasegate import InvalidRequest, Knowledge, Limit, Limiter, StoreError, StoreUnavailable, schema
-from leasegate.operations import Failed, Operation, Outcome, Update
+from leasegate.flows.acquire import acquire
+from leasegate.flows.grants import Ask, Grant
+from leasegate.flows.spending import Request
+from leasegate.operations import Add, Failed, Operation, Outcome, Set, Update
 from leasegate.repository.memory import MemoryRepository
 
 NOW_MS = 1_790_000_000_000
@@ -132,3 +135,31 @@ def test_a_bucket_created_while_its_entity_gets_a_parent_learns_of_it(table: Los
     admin.create_entity("key-1", "project")
     spender.acquire("key-1", "gpt-4", {"rpm": 1})
     assert process(table).available("project", "gpt-4")["rpm"].available == 8
+
+
+def test_a_mark_that_is_written_again_after_its_reply_was_lost_brings_no_old_limits_back() -> None:
+    table = MemoryRepository()
+    bucket = schema.bucket_key("key-1", "gpt-4")
+    admin, other = (Limiter(table, clock=lambda: NOW_MS, knowledge=Knowledge()) for _ in range(2))
+    admin.set_limits("key-1", [RPM])
+    knowledge = Knowledge()
+    slow = Limiter(table, clock=lambda: NOW_MS, knowledge=knowledge)
+    slow.acquire("key-1", "gpt-4", {"rpm": 1})
+
+    admin.set_limits("key-1", [Limit.per_minute("rpm", 20)])
+    first_mark = table.items[bucket][schema.STAMP]
+    ask = Ask("key-1", "gpt-4", {"rpm": 1})
+    flow = acquire(ask, Request("slow", 0, NOW_MS), knowledge)
+    operations = next(flow)
+    for _ in range(2):  # it is refused by the mark, and reads the limits
+        operations = flow.send(table.execute(operations, timeout_ms=0))
+    other.acquire("key-1", "gpt-4", {"rpm": 1})
+    admin.set_limits("key-1", [Limit.per_minute("rpm", 30)])
+    table.execute((Update(bucket, (Set(schema.STAMP, first_mark), Add(schema.VERSION, 1))),), timeout_ms=0)
+
+    with pytest.raises(StopIteration) as end:
+        while True:
+            operations = flow.send(table.execute(operations, timeout_ms=0))
+    grant: Grant = end.value.value
+    assert grant.availability["rpm"].capacity == 30
+    assert other.acquire("key-1", "gpt-4", {"rpm": 1}).availability["rpm"].capacity == 30

@@ -2,10 +2,7 @@
 
 ``e:{version}`` the entity's limits for the resource, ``d:{version}`` the entity's for all resources,
 ``r:{version}`` the resource's defaults, ``s:{version}`` the system's, ``i:{digest}`` limits given with the
-call; ``stale:{version}-{nonce}`` is a mark: the limits or the parent changed, read them again.
-
-A mark carries a nonce because two changes may carry the same version (an entity has two limits items, and
-clocks have ms): a process that read the limits after the first mark must not take the second one for it.
+call; ``stale:{version}`` is a mark: the limits or the parent changed, read them again.
 """
 
 from __future__ import annotations
@@ -34,9 +31,9 @@ def inline_stamp(limits: Limits) -> str:
     return f"{INLINE}:{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
 
 
-def stale_mark(version: int, nonce: str) -> str:
-    """Mark a bucket whose limits or parent changed at ``version``; ``nonce`` makes the mark unique."""
-    return f"{_STALE}:{version}-{nonce}"
+def stale_mark(version: int) -> str:
+    """Mark a bucket whose limits or parent changed at ``version``."""
+    return f"{_STALE}:{version}"
 
 
 def scope_of(text: str) -> str:

@@ -97,7 +97,7 @@ def create_entity(new: NewEntity, nonce: str, now_ms: int, knowledge: Knowledge)
             case Applied():
                 knowledge.forget_ancestor(new.entity_id)
                 if new.parent_id is not None:
-                    yield from mark_buckets(new.entity_id, entity.buckets, now_ms, nonce)
+                    yield from mark_buckets(new.entity_id, entity.buckets, now_ms)
                 return
             case Cancelled((Refused(item), *_)) if schema.parse_entity(item).created:
                 _raise_unless_ours(item, nonce, new)

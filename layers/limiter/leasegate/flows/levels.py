@@ -46,7 +46,7 @@ class Level:
     verified: bool = False
     absent: bool = False
     reading: EntityReading | None = None
-    mark: str | None = None
+    mark: tuple[str, int] | None = None
     lost_rebases: int = 0
     limited: bool = True
     charged: Amounts | None = None
@@ -217,8 +217,11 @@ class Planner:
 
     def _plan_stale(self, level: Level, state: Bucket) -> Step:
         """Read the limits after the mark was seen, and write them only over that very mark."""
-        if level.reading is None or level.mark != state.stamp:
-            level.mark, level.reading = state.stamp, None
+        # The version tells one mark from another of the same text: the same change marks twice where a reply was
+        # lost, and the limits may change again between the two.
+        mark = (state.stamp, state.version)
+        if level.reading is None or level.mark != mark:
+            level.mark, level.reading = mark, None
             return self._read(level)
         level.parent_id = level.reading.entity.parent_id
         resolved = self._resolve(level, level.reading)
@@ -231,7 +234,7 @@ class Planner:
         self._check(level, resolved.limits, wanted)
         if level.lost_rebases >= _LOST_BEFORE_MARKING and not stamps.is_stale(state.stamp):
             # Others keep spending under the old limits, so what was seen is always out of date: stop them.
-            text = stamps.stale_mark(self.request.now_ms, f"{self.request.id}.{level.lost_rebases}")
+            text = stamps.stale_mark(self.request.now_ms)
             return Write((lifecycle.mark(key, text, state.stamp),), state, state, None)
         carried = lifecycle.rebased(state, resolved, level.parent_id, self.request.now_ms)
         amounts = wanted if spending.can_grant(carried, wanted, self.request.now_ms) else None

@@ -49,7 +49,7 @@ def set_entity_limits(
     (outcome,) = yield (BatchGet((schema.entity_key(entity_id),)),)
     entity = schema.parse_entity(reading.found(outcome).get(schema.entity_key(entity_id)))
     concerned = entity.buckets if resource is None else entity.buckets & {resource}
-    yield from mark_buckets(entity_id, concerned, stored.version, nonce)
+    yield from mark_buckets(entity_id, concerned, stored.version)
     knowledge.forget_ancestor(entity_id)
     return stored
 
@@ -72,9 +72,9 @@ def set_system_defaults(limits: Limits, nonce: str, now_ms: int, knowledge: Know
     return stored
 
 
-def mark_buckets(entity_id: str, resources: Iterable[str], version: int, nonce: str) -> Flow[None]:
+def mark_buckets(entity_id: str, resources: Iterable[str], version: int) -> Flow[None]:
     """Mark an entity's buckets as stale: no acquire writes to them again before it has read the limits."""
-    text = stamps.stale_mark(version, nonce)
+    text = stamps.stale_mark(version)
     pending = sorted(resources)
     while pending:
         chunk, pending = pending[:_MARKS_AT_ONCE], pending[_MARKS_AT_ONCE:]

@@ -95,7 +95,7 @@ def _operation(resource: str, correction: Correction, request: Request, token: s
     debts = {name: n for name, n in correction.amounts.items() if n > 0 and name in limits}
     if not debts:
         return None
-    mark = Resolved(stamps.stale_mark(request.now_ms, request.id), limits)
+    mark = Resolved(stamps.stale_mark(request.now_ms), limits)
     state = lifecycle.newborn(mark, correction.parent_id, debts, request)
     actions = lifecycle.recreate(correction.entity_id, resource, state, debts, request)
     return Transact(actions, token)
