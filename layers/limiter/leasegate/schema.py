@@ -24,7 +24,6 @@ from .operations import Item, Key, Value
 
 PK: Final = "PK"
 SK: Final = "SK"
-GSI1: Final = "GSI1"
 GSI1PK: Final = "GSI1PK"
 GSI1SK: Final = "GSI1SK"
 
