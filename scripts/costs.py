@@ -1,4 +1,4 @@
-"""Measure what an acquire costs in every situation; print it, and write it into the README's tables.
+"""Measure what acquires and administration cost; print it, and write it into the README's tables.
 
     python -m scripts.costs
 
@@ -8,14 +8,14 @@ DynamoDB does. Nothing here waits for a clock or a network: the table is in memo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from leasegate import Knowledge, Limit, Limiter, RateLimitExceeded, schema
+from leasegate import Disabled, Knowledge, Limit, Limiter, RateLimitExceeded, schema
 from leasegate.flows.lifecycle import create, newborn
 from leasegate.flows.reading import EntityReading, Resolved
 from leasegate.flows.spending import Request
@@ -35,13 +35,13 @@ NAMES = ("rpm", "tpm", "rpd", "tpd", "images", "audio", "tools", "batch")
 
 
 class Row(NamedTuple):
-    """One situation: what it costs to acquire in it."""
+    """One situation, and what a call costs in it."""
 
     situation: str
     round_trips: int
     calls: int
     write_units: int
-    read_units: int
+    read_units: float
 
 
 @dataclass
@@ -135,8 +135,17 @@ def wrong_guess(table: Table) -> Callable[[], object]:
     table.family("key-1")
     limiter = table.process()
     spend(limiter)()
-    table.now_ms += 3_600_000
+    table.now_ms += 10_000
     spend(table.process())()
+    return spend(limiter)
+
+
+def renewing(table: Table) -> Callable[[], object]:
+    """Prepare a known bucket, and knowledge of its resource that is past half its age."""
+    table.family("key-1")
+    limiter = table.process()
+    spend(limiter)()
+    table.now_ms += 20_000
     return spend(limiter)
 
 
@@ -190,6 +199,7 @@ SITUATIONS: dict[str, Situation] = {
     "known, cascade of 2 levels": warm_cascade("project", "key-1"),
     "known, cascade of 4 levels": warm_cascade("company", "department", "project", "key-1"),
     'known, cascade of 2 levels, `cascade="transaction"`': warm_cascade("project", "key-1", cascade="transaction"),
+    "known bucket, granted, and renewing beside it what is known of the resource: once in 15 s": renewing,
     "refused": refused,
     "refused again, while that holds (1 s)": refused_again,
     "refused by the parent: what the child spent is given back": refused_by_the_parent,
@@ -205,17 +215,83 @@ SITUATIONS: dict[str, Situation] = {
 }
 
 
+def administered(table: Table) -> Limiter:
+    """Return an administrator, of a table with a key under one of two projects, all of which have spent."""
+    table.family("project", "key-1")
+    admin = table.process()
+    admin.create_entity("other")
+    admin.set_resource_defaults("gpt-4", LIMITS)
+    table.now_ms += 1
+    return admin
+
+
+def administer(change: Callable[[Limiter], object]) -> Situation:
+    """Prepare a table that is in use, and a change of it."""
+
+    def prepare(table: Table) -> Callable[[], object]:
+        admin = administered(table)
+        return lambda: change(admin)
+
+    return prepare
+
+
+def set_before(table: Table) -> Callable[[], object]:
+    """Prepare defaults that another process set."""
+    administered(table)
+    other = table.process()
+    return lambda: other.set_resource_defaults("gpt-4", LIMITS)
+
+
+def disabled(*, again: bool) -> Situation:
+    """Prepare a process that knows a bucket well, but not that its entity was disabled since."""
+
+    def prepare(table: Table) -> Callable[[], object]:
+        table.family("key-1")
+        limiter = table.process()
+        spend(limiter)()
+        table.process().disable_entity("key-1")
+        if again:
+            measure(table, spend(limiter))
+        return spend(limiter)
+
+    return prepare
+
+
+ADMINISTRATION: dict[str, Situation] = {
+    "list the resources that have defaults": administer(lambda admin: admin.list_resources_with_defaults()),
+    "the same, eventually consistent": administer(
+        lambda admin: admin.list_resources_with_defaults(consistent=False)
+    ),
+    "say which limits hold for an entity and a resource": administer(
+        lambda admin: admin.resolve_limits("key-1", "gpt-4")
+    ),
+    "set a resource's defaults, and list it": administer(lambda admin: admin.set_resource_defaults("x", LIMITS)),
+    "the same, where another process set them before": set_before,
+    "set limits that another process set before, and tell the bucket": administer(
+        lambda admin: admin.set_limits("key-1", LIMITS)
+    ),
+    "create an entity under a parent": administer(lambda admin: admin.create_entity("key-2", "project")),
+    "move an entity, and tell its bucket": administer(lambda admin: admin.move_entity("key-1", "other")),
+    "disable an entity, and tell its bucket": administer(lambda admin: admin.disable_entity("key-1")),
+    "an acquire of an entity that was disabled": disabled(again=False),
+    "the same again, within 1 s": disabled(again=True),
+    "top up a bucket": administer(lambda admin: admin.top_up("key-1", "gpt-4", {"tpm": 500})),
+    "a page of the audit": administer(lambda admin: admin.list_audit("entity:key-1")),
+}
+"""Everything that is not an acquire that was allowed to spend."""
+
+
 def measure(table: Table, call: Callable[[], object]) -> Meter:
     """Make a call, refused or not, and return what it cost."""
     table.meter.reset()
-    with suppress(RateLimitExceeded):
+    with suppress(RateLimitExceeded, Disabled):
         call()
     return table.meter
 
 
 def measure_situation(situation: str, table: Table) -> Row:
-    """Bring an empty table into a situation, acquire, and return what that cost."""
-    meter = measure(table, SITUATIONS[situation](table))
+    """Bring an empty table into a situation, make the call, and return what that cost."""
+    meter = measure(table, (SITUATIONS | ADMINISTRATION)[situation](table))
     return Row(situation, meter.round_trips, meter.calls, meter.write_units, meter.read_units)
 
 
@@ -228,7 +304,7 @@ def fullest_bucket(count: int) -> Item:
     amounts = dict.fromkeys(limits, MAX_TOKENS - 1)
     request = Request("x" * 16, 0, START_MS)
     state = newborn(Resolved(f"e:{START_MS}", limits), "p" * 64, amounts, request)
-    reading = EntityReading(schema.Entity("p" * 64, frozenset(), created=True), None, None)
+    reading = EntityReading(schema.Entity(parent_id="p" * 64), None, None)
     bucket = create("e" * 64, "r" * 64, state, amounts, reading, request)[0]
     assert isinstance(bucket, Put)
     slots = {schema.request_attribute(slot): request.id for slot in range(schema.REQUEST_SLOTS)}
@@ -240,10 +316,10 @@ def fullest_size(count: int) -> int:
     return item_size(schema.bucket_key("e" * 64, "r" * 64), fullest_bucket(count))
 
 
-def render_situations() -> str:
+def render_situations(title: str, situations: Iterable[str]) -> str:
     """Render the round trips as a Markdown table."""
-    lines = ["| an acquire | round trips | calls | write units | read units |", "|---|---|---|---|---|"]
-    rows = [measure_situation(situation, Table.in_memory()) for situation in SITUATIONS]
+    lines = [f"| {title} | round trips | calls | write units | read units |", "|---|---|---|---|---|"]
+    rows = [measure_situation(situation, Table.in_memory()) for situation in situations]
     lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join(lines)
 
@@ -258,8 +334,13 @@ def render_sizes() -> str:
 
 
 def render_readme(text: str) -> str:
-    """Return a README with both tables, each between its markers, as they are measured now."""
-    for name, table in (("situations", render_situations()), ("sizes", render_sizes())):
+    """Return a README with all tables, each between its markers, as they are measured now."""
+    tables = {
+        "situations": render_situations("an acquire", SITUATIONS),
+        "administration": render_situations("to", ADMINISTRATION),
+        "sizes": render_sizes(),
+    }
+    for name, table in tables.items():
         before, start, rest = text.partition(f"<!-- costs: {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
         if not (start and end):
@@ -269,5 +350,8 @@ def render_readme(text: str) -> str:
 
 
 if __name__ == "__main__":
-    print(render_situations(), render_sizes(), sep="\n\n")
-    README.write_text(render_readme(README.read_text()))
+    README.write_text(rendered := render_readme(README.read_text()))
+    print(
+        *[part.partition(" -->\n")[2].partition("<!-- end")[0] for part in rendered.split("<!-- costs: ")[1:]],
+        sep="\n",
+    )

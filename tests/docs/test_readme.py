@@ -51,7 +51,9 @@ def test_the_python_examples_run_and_say_what_their_comments_say(
 
     template.create_table(boto3.client("dynamodb"), "leasegate")
     exec(checked("\n".join(blocks("python"))), {"check": check})  # noqa: S102 - the README's own code
-    assert checks == ["9188", "1872", "tpm", "59", "99500"]
+    library, operator = checks[:5], checks[5:]
+    assert library == ["9188", "1872", "tpm", "59", "99500"]
+    assert operator == ["resource", "['gpt-4']", "True", "False", "9900", "ann@example.com", "key-2"]
 
 
 def test_the_curl_example_runs_and_answers_as_shown(stack: Stack, tmp_path: Path) -> None:

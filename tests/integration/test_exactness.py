@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 from leasegate import Limit, Limiter, RateLimitExceeded, bucket, schema
-from leasegate.limiter import wall_clock_ms
+from leasegate.administration.session import wall_clock_ms
 from leasegate.operations import Applied, Item, Operation, Outcome, Update
 from leasegate.repository.dynamodb import DynamoRepository
 from tests.simulation.oracle import LimitLedger

@@ -1,16 +1,20 @@
 """One meaning in two repositories: the same random operations through memory and through DynamoDB Local.
 
-Few keys, few attributes and few values, so that conditions hold and fail about equally often.
+Few keys, few attributes and few values, so that conditions hold and fail about equally often. Index entries never
+share a sort key, for DynamoDB orders those that do as it likes.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from leasegate import schema
+from leasegate.errors import StoreError
 from leasegate.operations import (
     Action,
     Add,
@@ -26,10 +30,14 @@ from leasegate.operations import (
     Change,
     Check,
     Condition,
+    Delete,
+    Discard,
     Equals,
     Exists,
     Failed,
     Found,
+    Get,
+    Initialize,
     Item,
     ItemAbsent,
     ItemExists,
@@ -38,14 +46,19 @@ from leasegate.operations import (
     NotExists,
     Operation,
     Outcome,
+    Page,
+    Position,
     Put,
+    Query,
     Refused,
     Remove,
+    Scan,
     Set,
     Transact,
     Update,
     Value,
 )
+from leasegate.repository import Repository
 from leasegate.repository.dynamodb import DynamoRepository
 from leasegate.repository.memory import MemoryRepository
 from leasegate.repository.wire import decode_item, decode_key, encode, encode_key
@@ -55,7 +68,12 @@ if TYPE_CHECKING:
 
     from tests.fixtures.dynamodb import Table
 
-KEYS = tuple(Key(pk, sk) for pk in ("BUCKET#a#x", "BUCKET#b#x") for sk in ("#STATE", "#META"))
+PARTITIONS = ("BUCKET#a#x", "BUCKET#b#x")
+KEYS = tuple(
+    Key(pk, sk) for pk in PARTITIONS for sk in ("#STATE", "#STAT\N{LATIN SMALL LETTER E WITH ACUTE}", "#META")
+)
+PARENTS = ("PARENT#p", "PARENT#q")
+INDEX_PREFIXES = ("ENTITY#", "ENTITY#\N{OGHAM SPACE MARK}", "ENTITY#\N{GRINNING FACE}")
 ATTRIBUTES = ("v.rpm", "u.rpm", "n", "r.3", "lim")
 NUMBERS = (-1, 0, 1, 2, 10**20)
 VALUES: tuple[Value, ...] = (
@@ -73,7 +91,8 @@ VALUES: tuple[Value, ...] = (
     frozenset({"x"}),
     frozenset({"x", "y"}),
 )
-ADDENDS = (-1, 1, 1, 2, 10**20, frozenset({"x"}), frozenset({"y", "z"}))
+SETS = (frozenset({"x"}), frozenset({"y", "z"}))
+ADDENDS = (-1, 1, 1, 2, 10**20, *SETS)
 
 
 class Chance:
@@ -83,6 +102,13 @@ class Chance:
         self.seed = seed  # in tokens too: DynamoDB knows them beyond one table
         self.random = random.Random(seed)
         self.transactions: list[Transact] = []
+        self.unfinished: list[Query] = []
+
+    def see(self, operations: tuple[Operation, ...], outcomes: tuple[Outcome, ...]) -> None:
+        """Remember the queries that go on."""
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            if isinstance(operation, Query) and isinstance(outcome, Page) and outcome.next is not None:
+                self.unfinished.append(replace(operation, after=outcome.next))
 
     def round_trip(self) -> tuple[Operation, ...]:
         """Draw the operations of one round trip; side by side they must not touch one item."""
@@ -93,11 +119,35 @@ class Chance:
 
     def operation(self) -> Operation:
         draw = self.random.random()
-        if draw < 0.1:
+        if draw < 0.05:
             return BatchGet(tuple(self.random.choices(KEYS, k=3)))
+        if draw < 0.1:
+            return Get(self.random.choice(KEYS), is_consistent=self.random.random() < 0.5)
         if draw < 0.25:
+            return self.unfinished.pop() if self.unfinished else self.query()
+        if draw < 0.4:
             return self.transaction()
         return self.write(self.random.choice(KEYS))
+
+    def query(self) -> Query:
+        in_index = self.random.random() < 0.5
+        prefixes = INDEX_PREFIXES if in_index else ("#", "#STAT", "#STATE", "#META#")
+        return Query(
+            self.random.choice(PARENTS if in_index else PARTITIONS),
+            self.random.choice(("", *prefixes)),
+            limit=self.random.choice((1, 1, 2, 3, 100)),
+            after=self.position(in_index) if self.random.random() < 0.4 else None,
+            in_index=in_index,
+            newest_first=self.random.random() < 0.5,
+        )
+
+    def position(self, in_index: bool) -> Position:
+        """Draw a position, often of another partition or prefix, or of what is no longer there."""
+        key = self.random.choice(KEYS)
+        return Position(key, self.index_sk(key) if in_index or self.random.random() < 0.1 else None)
+
+    def index_sk(self, key: Key) -> str:
+        return f"{self.random.choice(INDEX_PREFIXES)}{KEYS.index(key)}"
 
     def transaction(self) -> Transact:
         draw = self.random.random()
@@ -114,20 +164,40 @@ class Chance:
     def action(self, key: Key) -> Action:
         return Check(key, self.condition()) if self.random.random() < 0.25 else self.write(key)
 
-    def write(self, key: Key) -> Update | Put:
+    def write(self, key: Key) -> Update | Put | Delete:
         condition = self.condition() if self.random.random() < 0.85 else None
-        if self.random.random() < 0.2:
+        draw = self.random.random()
+        if draw < 0.1:
+            return Delete(key, condition)
+        if draw < 0.3:
             attributes = self.random.sample(ATTRIBUTES, self.random.randint(0, 3))
-            return Put(key, {attribute: self.random.choice(VALUES) for attribute in attributes}, condition)
+            item = {attribute: self.random.choice(VALUES) for attribute in attributes}
+            return Put(key, item | self.index_entry(key), condition)
         attributes = self.random.sample(ATTRIBUTES, self.random.randint(1, 3))
-        return Update(key, tuple(self.change(attribute) for attribute in attributes), condition)
+        changes = tuple(self.change(attribute) for attribute in attributes)
+        return Update(key, changes + self.index_changes(key), condition)
+
+    def index_entry(self, key: Key) -> dict[str, Value]:
+        if self.random.random() < 0.3:
+            return {}
+        return {schema.GSI1PK: self.random.choice(PARENTS), schema.GSI1SK: self.index_sk(key)}
+
+    def index_changes(self, key: Key) -> tuple[Change, ...]:
+        if self.random.random() < 0.8:
+            return ()
+        entry = self.index_entry(key)
+        return tuple(Set(*each) for each in entry.items()) or (Remove(schema.GSI1PK),)
 
     def change(self, attribute: str) -> Change:
         draw = self.random.random()
         if draw < 0.2:
             return Remove(attribute)
-        if draw < 0.6:
+        if draw < 0.5:
             return Add(attribute, self.random.choice(ADDENDS))
+        if draw < 0.6:
+            return Discard(attribute, self.random.choice(SETS))
+        if draw < 0.7:
+            return Initialize(attribute, self.random.choice(VALUES))
         return Set(attribute, self.random.choice(VALUES))
 
     def condition(self, depth: int = 2) -> Condition:
@@ -165,6 +235,8 @@ def spelled(outcome: Outcome) -> object:
             return ("cancelled", [refusal and spelled(refusal) for refusal in refusals])
         case Found(items):
             return ("found", {key: spelled_item(item) for key, item in items.items()})
+        case Page(items, next_position, scanned):
+            return ("page", [(key, spelled_item(item)) for key, item in items], next_position, scanned)
         case Failed(error):
             return ("failed", type(error), error.maybe_applied)
 
@@ -176,6 +248,37 @@ def spelled_item(item: Item | None) -> object:
 def table_items(client: DynamoDBClient, name: str) -> dict[Key, object]:
     pages = client.get_paginator("scan").paginate(TableName=name, ConsistentRead=True)
     return {decode_key(item): spelled_item(decode_item(item)) for page in pages for item in page["Items"]}
+
+
+def pages[Operation: (Query, Scan)](repository: Repository, operation: Operation) -> list[Page]:
+    """Read the pages of a query, or of one segment, to the end."""
+    read: list[Page] = []
+    after: Position | None = None
+    while not read or after is not None:
+        (outcome,) = repository.execute((replace(operation, after=after),), timeout_ms=30_000)
+        assert isinstance(outcome, Page)
+        read.append(outcome)
+        after = outcome.next
+    return read
+
+
+def scanned(repository: Repository, scan: Scan) -> tuple[list[Key], int]:
+    """Scan all segments; return the keys in an order of their own, and how many items were looked at."""
+    segments = [pages(repository, replace(scan, segment=segment)) for segment in range(scan.segments)]
+    read = [page for segment in segments for page in segment]
+    assert all(len(page.items) <= page.scanned <= scan.limit for page in read)
+    assert all(item == {} for page in read for _, item in page.items)
+    return sorted(key for page in read for key, _ in page.items), sum(page.scanned for page in read)
+
+
+def listings() -> list[Query]:
+    """Return queries of everything, in both directions, by pages that divide it and pages that do not."""
+    return [
+        Query(partition, limit=limit, in_index=partition in PARENTS, newest_first=newest_first)
+        for partition in PARTITIONS + PARENTS
+        for limit in (1, 2, 3)
+        for newest_first in (False, True)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -194,11 +297,17 @@ def test_the_same_operations_have_the_same_outcomes_in_memory_and_in_dynamodb(se
             expected = memory.execute(operations, timeout_ms=1000)
             actual = dynamodb.execute(operations, timeout_ms=30_000)
             assert [*map(spelled, actual)] == [*map(spelled, expected)], (seed, step, operations)
+            chance.see(operations, expected)
             outcomes.update(map(type, expected))
+        for query in listings():
+            assert [*map(spelled, pages(dynamodb, query))] == [*map(spelled, pages(memory, query))]
+        for attribute, prefix, limit in (("n", "BUCKET#", 1), ("n", "BUCKET#b", 2), ("lim", "", 100)):
+            scan = Scan(0, 3, prefix, attribute, limit)
+            assert scanned(dynamodb, scan) == scanned(memory, scan)
     assert table_items(client, name) == {key: spelled_item(item) for key, item in memory.items.items()}
     decided = outcomes[Applied] + outcomes[Refused]
     assert 0.3 < outcomes[Applied] / decided < 0.7
-    assert min(outcomes[kind] for kind in (Cancelled, Found, Failed)) > 5
+    assert min(outcomes[kind] for kind in (Cancelled, Found, Failed, Page)) > 5
 
 
 def test_a_missing_attribute_differs_from_every_value(table: Table) -> None:
@@ -213,6 +322,84 @@ def test_a_range_from_high_to_low_holds_nothing_and_is_no_error(table: Table) ->
     write = Update(KEYS[0], (Set("at", 1),), Between("at", 2, 1))
     for repository in (MemoryRepository(), DynamoRepository(client, name)):
         assert repository.execute((write,), timeout_ms=10_000) == (Refused(None),)
+
+
+def test_a_page_as_long_as_its_limit_goes_on_even_where_nothing_follows(table: Table) -> None:
+    client, name = table
+    puts = tuple(Put(Key("AUDIT#a", sk), {"n": 1}) for sk in ("1", "2", "3", "4"))
+    for repository in (MemoryRepository(), DynamoRepository(client, name)):
+        repository.execute(puts, timeout_ms=10_000)
+        assert [len(page.items) for page in pages(repository, Query("AUDIT#a", limit=2))] == [2, 2, 0]
+        assert [len(page.items) for page in pages(repository, Query("AUDIT#a", limit=3))] == [3, 1]
+        assert [page.scanned for page in pages(repository, Scan(0, 1, "X#", "n", limit=2))] == [2, 2, 0]
+
+
+def test_a_page_may_have_fewer_items_than_its_limit_and_still_not_be_the_last(table: Table) -> None:
+    client, name = table
+    large = {"text": "." * 300_000}
+    with DynamoRepository(client, name) as repository:
+        for number in range(5):
+            repository.execute((Put(Key("AUDIT#a", str(number)), large),), timeout_ms=10_000)
+        queried = pages(repository, Query("AUDIT#a"))
+        looked_at = pages(repository, Scan(0, 1, "", "text", limit=100))
+    assert [len(page.items) for page in queried] == [4, 1]
+    assert [page.scanned for page in looked_at] == [4, 1]
+
+
+START = Position(Key("AUDIT#a", "2"))
+INDEX_START = Position(Key("ENTITY#a", "#META"), "ENTITY#a")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Query("AUDIT#b", after=START),
+        Query("AUDIT#a", prefix="3", after=START),
+        Query("AUDIT#a", after=START._replace(index_sk="2")),
+        Query("PARENT#a", in_index=True, after=INDEX_START._replace(index_sk=None)),
+        Query("PARENT#a", prefix="X", in_index=True, after=INDEX_START),
+    ],
+)
+def test_a_page_cannot_begin_outside_of_what_is_asked_for(operation: Query, table: Table) -> None:
+    client, name = table
+    for repository in (MemoryRepository(), DynamoRepository(client, name)):
+        (outcome,) = repository.execute((operation,), timeout_ms=10_000)
+        assert isinstance(outcome, Failed)
+        assert type(outcome.error) is StoreError
+
+
+def test_a_scan_cannot_begin_in_another_segment(table: Table) -> None:
+    client, name = table
+    puts = tuple(Put(Key(f"BUCKET#{number}", "#STATE"), {"n": 1}) for number in range(20))
+    for repository in (MemoryRepository(), DynamoRepository(client, name)):
+        repository.execute(puts, timeout_ms=10_000)
+        first, *_ = pages(repository, Scan(0, 2, "", "n", limit=1))
+        (outcome,) = repository.execute((Scan(1, 2, "", "n", limit=1, after=first.next),), timeout_ms=10_000)
+        assert isinstance(outcome, Failed)
+        assert type(outcome.error) is StoreError
+
+
+def test_segments_share_the_table_out(table: Table) -> None:
+    client, name = table
+    puts = [
+        Put(Key(f"BUCKET#{number % 97}", str(number)), {"n": 1} if number % 3 else {}) for number in range(200)
+    ]
+    memory = MemoryRepository()
+    with DynamoRepository(client, name) as dynamodb:
+        for repository in (memory, dynamodb):
+            repository.execute(tuple(puts), timeout_ms=30_000)
+            expected = sorted(put.key for put in puts if put.item)
+            for segments in (1, 4, 150):
+                assert scanned(repository, Scan(0, segments, "BUCKET#", "n", limit=7)) == (expected, 200)
+
+
+@pytest.mark.parametrize("change", [Remove("n"), Discard("s", frozenset({"x"}))])
+def test_taking_from_an_item_that_is_not_there_leaves_an_empty_one(change: Change, table: Table) -> None:
+    """In DynamoDB Local, that is; see :func:`leasegate.repository.evaluation.changed`."""
+    client, name = table
+    for repository in (MemoryRepository(), DynamoRepository(client, name)):
+        assert repository.execute((Update(KEYS[0], (change,)),), timeout_ms=10_000) == (Applied({}),)
+        assert repository.execute((Get(KEYS[0]),), timeout_ms=10_000) == (Found({KEYS[0]: {}}),)
 
 
 def test_a_batch_of_250_keys_with_duplicates_is_complete(table: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import cast
@@ -9,7 +10,8 @@ from typing import cast
 import pytest
 
 from leasegate import Limit, RateLimitExceeded, StoreError, schema
-from leasegate.flows.entities import NewEntity, create_entity
+from leasegate.flows.auditing import Signature
+from leasegate.flows.entities import EntityChange, change_entity
 from leasegate.flows.grants import Ask, Cascade, Grant
 from leasegate.flows.limits_admin import set_entity_limits, set_resource_defaults
 from leasegate.flows.spending import Request
@@ -43,13 +45,20 @@ class Admission:
     def populate(self, world: World) -> None:
         """Create organisation over project over three keys, and limits on all levels."""
         setup = Knowledge()
-        for position, (entity_id, parent_id) in enumerate(
-            (("org", None), ("project", "org"), ("key-1", "project"), ("key-2", "project"), ("key-3", "project"))
-        ):
-            world.settle(create_entity(NewEntity(entity_id, parent_id), f"setup-{position}", START_MS, setup))
+        signatures = (Signature("setup", f"setup-{number}", START_MS) for number in itertools.count())
+        family = (
+            ("org", None),
+            ("project", "org"),
+            ("key-1", "project"),
+            ("key-2", "project"),
+            ("key-3", "project"),
+        )
+        for entity_id, parent_id in family:
+            change = EntityChange(entity_id, parent_id, must_exist=False)
+            world.settle(change_entity(change, next(signatures), setup))
         for entity_id, limits in (("org", ORGANISATION), ("project", PROJECT), ("key-1", KEY)):
-            world.settle(set_entity_limits(entity_id, None, limits, f"limits-{entity_id}", START_MS, setup))
-        world.settle(set_resource_defaults("gpt-4", DEFAULTS, "defaults", START_MS, setup))
+            world.settle(set_entity_limits(entity_id, None, limits, next(signatures), setup))
+        world.settle(set_resource_defaults("gpt-4", DEFAULTS, next(signatures), setup))
 
     def next_call(self, world: World, client: Client) -> Call:
         """Acquire some of a few limits for somebody."""

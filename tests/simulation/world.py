@@ -26,11 +26,13 @@ from leasegate.operations import (
     Failed,
     Flow,
     Found,
+    Get,
     Item,
     Key,
     Operation,
     Outcome,
     Put,
+    Query,
     Refused,
     Set,
     Transact,
@@ -39,6 +41,7 @@ from leasegate.operations import (
 from leasegate.repository.memory import MemoryRepository
 
 START_MS = 1_790_000_000_000
+READS = (BatchGet, Get, Query)
 
 
 @dataclass(frozen=True)
@@ -173,13 +176,13 @@ class World:
         operation = call.operations[place]
         luck = self.random.random()
         if luck < faults.lost_request:
-            return Failed(StoreUnavailable("request lost", maybe_applied=not isinstance(operation, BatchGet)))
+            return Failed(StoreUnavailable("request lost", maybe_applied=not isinstance(operation, READS)))
         if place in call.repeating and not self._remembers(operation):
             call.unrecognised = True
         (outcome,) = self.repository.execute((operation,), timeout_ms=1000)
         self._executed(self, call, operation, outcome)
         call.seen.update(_items(operation, outcome))
-        if isinstance(operation, BatchGet):
+        if isinstance(operation, READS):
             return outcome
         luck -= faults.lost_request
         if luck < faults.lost_reply_repeated:

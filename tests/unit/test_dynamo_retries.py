@@ -23,16 +23,23 @@ from leasegate.operations import (
     Below,
     Cancelled,
     Check,
+    Delete,
+    Discard,
     Equals,
     Failed,
     Found,
+    Get,
     ItemAbsent,
     ItemExists,
     Key,
     Operation,
     Outcome,
+    Page,
+    Position,
     Put,
+    Query,
     Refused,
+    Scan,
     Set,
     Transact,
     Update,
@@ -77,7 +84,8 @@ class ScriptedClient:
             raise answer
         return answer
 
-    update_item = put_item = transact_write_items = batch_get_item = _answer
+    update_item = put_item = delete_item = transact_write_items = _answer
+    get_item = batch_get_item = query = scan = _answer
 
 
 class World:
@@ -196,8 +204,15 @@ def test_one_lost_answer_among_throttles_is_not_forgotten() -> None:
     assert error.maybe_applied
 
 
-def test_a_read_is_never_applied() -> None:
-    assert not failure(answer(ScriptedClient(TIMEOUT), BatchGet((KEY,)))).maybe_applied
+@pytest.mark.parametrize("read", [BatchGet((KEY,)), Get(KEY), Query("p"), Scan(0, 1, "", "n", limit=9)])
+def test_a_read_is_never_applied(read: Operation) -> None:
+    error = failure(answer(ScriptedClient(TIMEOUT), read))
+    assert type(error) is StoreUnavailable
+    assert not error.maybe_applied
+
+
+def test_a_deletion_without_an_answer_may_have_been_applied() -> None:
+    assert failure(answer(ScriptedClient(TIMEOUT), Delete(KEY))).maybe_applied
 
 
 @pytest.mark.parametrize("denial", [answered("AccessDeniedException"), NoCredentialsError()])
@@ -234,6 +249,7 @@ def test_a_failed_condition_is_a_refusal_with_the_item_that_refused() -> None:
     refused = answered("ConditionalCheckFailedException", Item=ITEM)
     assert answer(ScriptedClient(refused), WRITE) == Refused({"n": 1})
     assert answer(ScriptedClient(refused), Put(KEY, {}, ItemAbsent())) == Refused({"n": 1})
+    assert answer(ScriptedClient(refused), Delete(KEY, Equals("n", 2))) == Refused({"n": 1})
     assert answer(ScriptedClient(answered("ConditionalCheckFailedException")), WRITE) == Refused(None)
 
 
@@ -252,6 +268,24 @@ def test_writes_ask_for_the_item_that_a_flow_needs_next() -> None:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
     ]
+
+
+def test_a_deletion_asks_for_the_item_that_refuses_it_and_for_nothing_else() -> None:
+    client = ScriptedClient({})
+    assert answer(client, Delete(KEY, Equals("n", 1))) == Applied(None)
+    assert answer(client, Delete(KEY)) == Applied(None)
+    unconditional = {"TableName": "table", "Key": WIRE_KEY, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    condition = {
+        "ConditionExpression": "#0 = :0",
+        "ExpressionAttributeNames": {"#0": "n"},
+        "ExpressionAttributeValues": {":0": {"N": "1"}},
+    }
+    assert client.requests == [unconditional | condition, unconditional]
+
+
+def test_an_update_that_left_nothing_behind_is_applied() -> None:
+    """DynamoDB, unlike DynamoDB Local, makes no item of an absent one from which an attribute is taken."""
+    assert answer(ScriptedClient({}), Update(KEY, (Discard("s", frozenset({"x"})),))) == Applied({})
 
 
 def test_each_shape_is_compiled_once() -> None:
@@ -276,6 +310,26 @@ def test_a_cancelled_transaction_says_which_action_refused() -> None:
     assert answer(ScriptedClient(reasons), TRANSACTION) == Cancelled((Refused({"n": 1}), None))
     reasons = cancelled({"Code": "None"}, {"Code": "ConditionalCheckFailed"})
     assert answer(ScriptedClient(reasons), TRANSACTION) == Cancelled((None, Refused(None)))
+
+
+def test_a_transaction_names_what_each_action_does() -> None:
+    client = ScriptedClient({})
+    actions = (
+        WRITE,
+        Put(Key("a", "s"), {}),
+        Delete(Key("b", "s"), ItemExists()),
+        Check(Key("c", "s"), ItemAbsent()),
+    )
+    assert answer(client, Transact(actions, "token")) == Applied(None)
+    sent = client.requests[0]["TransactItems"]
+    assert [list(action) for action in sent] == [["Update"], ["Put"], ["Delete"], ["ConditionCheck"]]
+    assert sent[2]["Delete"] == {
+        "TableName": "table",
+        "Key": {"PK": {"S": "b"}, "SK": {"S": "s"}},
+        "ConditionExpression": "attribute_exists(#0)",
+        "ExpressionAttributeNames": {"#0": "PK"},
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
 
 
 def test_a_conflict_is_repeated_under_the_same_token() -> None:
@@ -343,6 +397,124 @@ def test_reads_are_consistent_and_ask_for_a_key_once() -> None:
 def test_a_batch_of_nothing_asks_nothing() -> None:
     client = ScriptedClient({})
     assert answer(client, BatchGet(())) == Found({})
+    assert client.requests == []
+
+
+# --- single reads and pages ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_consistent", [True, False])
+def test_one_item_is_read_as_consistently_as_was_asked(is_consistent: bool) -> None:
+    client = ScriptedClient({"Item": ITEM})
+    assert answer(client, Get(KEY, is_consistent)) == Found({KEY: {"n": 1}})
+    assert client.requests == [{"TableName": "table", "Key": WIRE_KEY, "ConsistentRead": is_consistent}]
+
+
+def test_one_item_that_is_not_there_is_not_found() -> None:
+    assert answer(ScriptedClient({}), Get(KEY)) == Found({})
+
+
+def test_a_partition_is_read_consistently_from_its_first_sort_key_up() -> None:
+    client = ScriptedClient({"Items": [ITEM_A], "ScannedCount": 1})
+    assert answer(client, Query("a")) == Page(((A, {"n": 1}),), None, 1)
+    assert client.requests == [
+        {
+            "TableName": "table",
+            "KeyConditionExpression": "#pk = :pk",
+            "ExpressionAttributeNames": {"#pk": "PK"},
+            "ExpressionAttributeValues": {":pk": {"S": "a"}},
+            "ConsistentRead": True,
+            "ScanIndexForward": True,
+            "Limit": 100,
+        }
+    ]
+
+
+def test_the_index_is_read_by_its_own_keys_and_goes_on_by_both() -> None:
+    position = {**WIRE_KEY, "GSI1PK": {"S": "PARENT#p"}, "GSI1SK": {"S": "ENTITY#a"}}
+    client = ScriptedClient({"Items": [position], "ScannedCount": 1, "LastEvaluatedKey": position})
+    query = Query("PARENT#p", "ENTITY#", limit=1, after=Position(A, "ENTITY#z"), in_index=True, newest_first=True)
+    entry = {"GSI1PK": "PARENT#p", "GSI1SK": "ENTITY#a"}
+    assert answer(client, query) == Page(((KEY, entry),), Position(KEY, "ENTITY#a"), 1)
+    assert client.requests == [
+        {
+            "TableName": "table",
+            "IndexName": "GSI1",
+            "KeyConditionExpression": "#pk = :pk AND begins_with(#sk, :prefix)",
+            "ExpressionAttributeNames": {"#pk": "GSI1PK", "#sk": "GSI1SK"},
+            "ExpressionAttributeValues": {":pk": {"S": "PARENT#p"}, ":prefix": {"S": "ENTITY#"}},
+            "ConsistentRead": False,
+            "ScanIndexForward": False,
+            "Limit": 1,
+            "ExclusiveStartKey": {
+                "PK": {"S": "a"},
+                "SK": {"S": "s"},
+                "GSI1PK": {"S": "PARENT#p"},
+                "GSI1SK": {"S": "ENTITY#z"},
+            },
+        }
+    ]
+
+
+def test_a_segment_is_scanned_for_the_keys_of_items_that_have_an_attribute() -> None:
+    client = ScriptedClient({"Items": [WIRE_KEY], "ScannedCount": 7, "LastEvaluatedKey": WIRE_KEY})
+    scan = Scan(1, 4, "BUCKET#", "cfg", limit=9, after=Position(A))
+    assert answer(client, scan) == Page(((KEY, {}),), Position(KEY), 7)
+    assert client.requests == [
+        {
+            "TableName": "table",
+            "FilterExpression": "begins_with(#pk, :prefix) AND attribute_exists(#attribute)",
+            "ProjectionExpression": "#pk, #sk",
+            "ExpressionAttributeNames": {"#pk": "PK", "#sk": "SK", "#attribute": "cfg"},
+            "ExpressionAttributeValues": {":prefix": {"S": "BUCKET#"}},
+            "Segment": 1,
+            "TotalSegments": 4,
+            "ConsistentRead": True,
+            "Limit": 9,
+            "ExclusiveStartKey": {"PK": {"S": "a"}, "SK": {"S": "s"}},
+        }
+    ]
+
+
+def test_a_scan_for_any_prefix_sends_no_empty_one() -> None:
+    client = ScriptedClient({"Items": [], "ScannedCount": 0})
+    assert answer(client, Scan(0, 1, "", "cfg", limit=9)) == Page((), None, 0)
+    assert client.requests[0]["FilterExpression"] == "attribute_exists(#attribute)"
+    assert "ExpressionAttributeValues" not in client.requests[0]
+
+
+PAGED: tuple[Operation, ...] = (Query("a"), Scan(0, 1, "", "n", limit=9))
+
+
+@pytest.mark.parametrize("operation", PAGED)
+def test_a_page_is_passed_on_as_it_came_however_short(operation: Operation) -> None:
+    client = ScriptedClient({"Items": [], "ScannedCount": 3, "LastEvaluatedKey": WIRE_KEY})
+    assert answer(client, operation) == Page((), Position(KEY), 3)
+    assert len(client.requests) == 1
+
+
+@pytest.mark.parametrize("operation", PAGED)
+def test_a_throttled_page_is_asked_for_again(operation: Operation) -> None:
+    client = ScriptedClient(THROTTLED, {"Items": [], "ScannedCount": 0})
+    assert answer(client, operation) == Page((), None, 0)
+    assert client.requests[0] == client.requests[1]
+
+
+@pytest.mark.parametrize("operation", PAGED)
+def test_a_position_that_dynamodb_does_not_take_fails_at_once(operation: Operation) -> None:
+    client = ScriptedClient(answered("ValidationException"))
+    assert type(failure(answer(client, operation))) is StoreError
+    assert len(client.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [Query(""), Query("a", limit=0), Scan(1, 1, "", "n", limit=9), Scan(0, 1, "", "PK", limit=9)],
+)
+def test_a_page_that_no_store_could_read_is_never_asked_for(operation: Operation) -> None:
+    client = ScriptedClient({})
+    with pytest.raises(ValueError, match=r"partition|item|segments|attribute"):
+        answer(client, operation)
     assert client.requests == []
 
 

@@ -12,8 +12,10 @@ from leasegate.operations import (
     Between,
     Change,
     Condition,
+    Discard,
     Equals,
     Exists,
+    Initialize,
     ItemAbsent,
     ItemExists,
     NotEquals,
@@ -45,6 +47,19 @@ def test_changes_are_grouped_by_clause_and_values_keep_their_order() -> None:
         ":2": {"N": "1"},
         ":3": {"S": "id"},
         ":4": {"S": "id"},
+    }
+
+
+def test_what_an_attribute_has_already_is_named_once_and_members_are_the_value_to_take_out() -> None:
+    changes = (Discard("buckets", frozenset({"b", "a"})), Initialize("at", 7), Remove("cfg"), Set("n", 1))
+    shape, values = take_apart(changes, None)
+    expressions = compile_shape(shape)
+    assert expressions.update == "SET #1 = if_not_exists(#1, :1), #3 = :2 DELETE #0 :0 REMOVE #2"
+    assert expressions.names == {"#0": "buckets", "#1": "at", "#2": "cfg", "#3": "n"}
+    assert dict(zip(expressions.placeholders, values, strict=True)) == {
+        ":0": {"SS": ["a", "b"]},
+        ":1": {"N": "7"},
+        ":2": {"N": "1"},
     }
 
 
@@ -85,6 +100,8 @@ def test_writes_that_differ_in_values_alone_have_one_shape() -> None:
     [
         ((Add("m", 1),), Equals("a", 1)),
         ((Set("n", 1),), Equals("a", 1)),
+        ((Initialize("n", 1),), Equals("a", 1)),
+        ((Discard("n", frozenset({"x"})),), Equals("a", 1)),
         ((Add("n", 1), Add("m", 1)), Equals("a", 1)),
         ((Add("n", 1),), NotEquals("a", 1)),
         ((Add("n", 1),), Equals("b", 1)),
@@ -110,6 +127,9 @@ def test_nesting_is_part_of_the_shape() -> None:
     [
         ((Set("n", 1), Add("n", 1)), None),
         ((Set("PK", "x"),), None),
+        ((Initialize("n", 1), Discard("n", frozenset({"x"}))), None),
+        ((Initialize("SK", "x"),), None),
+        ((Discard("n", frozenset()),), None),
         ((Set("n", 1),), Equals("SK", "x")),
         ((Set("n", 1),), AllOf(())),
         ((Set("n", 1),), AllOf((Exists("a"), AnyOf(())))),
@@ -118,7 +138,7 @@ def test_nesting_is_part_of_the_shape() -> None:
 def test_what_dynamodb_takes_in_no_item_is_a_mistake_of_the_program(
     changes: tuple[Change, ...], condition: Condition | None
 ) -> None:
-    with pytest.raises(ValueError, match=r"attribute|key|conditions"):
+    with pytest.raises(ValueError, match=r"attribute|key|conditions|empty set"):
         compiled(changes, condition)
 
 

@@ -67,7 +67,6 @@ def limiter(clock: Clock) -> Limiter:
         ("name", lambda x: x.create_entity("a", name="")),
         ("metadata", lambda x: x.create_entity("a", metadata={"": "x"})),
         ("metadata.x", lambda x: x.create_entity("a", metadata={"x": 1})),
-        ("entity_id", lambda x: (x.create_entity("a"), x.create_entity("a"))),
         ("on_unavailable", lambda x: Limiter(MemoryRepository(), on_unavailable="ignore")),  # type: ignore[arg-type]
     ],
 )

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import IntEnum, StrEnum
 
 import pytest
@@ -18,12 +19,17 @@ from leasegate.operations import (
     Below,
     Between,
     Cancelled,
+    Change,
     Check,
     Condition,
+    Delete,
+    Discard,
     Equals,
     Exists,
     Failed,
     Found,
+    Get,
+    Initialize,
     Item,
     ItemAbsent,
     ItemExists,
@@ -32,9 +38,13 @@ from leasegate.operations import (
     NotExists,
     Operation,
     Outcome,
+    Page,
+    Position,
     Put,
+    Query,
     Refused,
     Remove,
+    Scan,
     Set,
     Transact,
     Update,
@@ -94,6 +104,51 @@ def test_what_dynamodb_cannot_add_fails_as_an_outcome_and_changes_nothing(
     assert isinstance(outcome, Failed)
     assert type(outcome.error) is StoreError
     assert repository.items == {KEY: {"x": old}}
+
+
+def test_an_initial_value_is_given_to_an_attribute_that_has_none() -> None:
+    repository = repository_with({"n": None})
+    assert answer(repository, Update(KEY, (Initialize("n", 1), Initialize("m", 2)))) == Applied(
+        {"n": None, "m": 2}
+    )
+    assert answer(repository, Update(OTHER, (Initialize("n", 1),))) == Applied({"n": 1})
+
+
+def test_members_taken_out_of_a_set_leave_the_others_and_the_last_takes_the_set_with_it() -> None:
+    repository = repository_with({"s": frozenset({"x", "y"})})
+    discard = Update(KEY, (Discard("s", frozenset({"x", "z"})), Discard("t", frozenset({"x"}))))
+    assert answer(repository, discard) == Applied({"s": frozenset({"y"})})
+    assert answer(repository, Update(KEY, (Discard("s", frozenset({"y"})),))) == Applied({})
+
+
+@pytest.mark.parametrize("old", ["x", 1, None, ("x",), {"x": 1}])
+def test_taking_members_out_of_what_is_no_set_fails_and_changes_nothing(old: Value) -> None:
+    repository = repository_with({"s": old})
+    outcome = answer(repository, Update(KEY, (Set("y", 1), Discard("s", frozenset({"x"})))))
+    assert isinstance(outcome, Failed)
+    assert type(outcome.error) is StoreError
+    assert repository.items == {KEY: {"s": old}}
+
+
+@pytest.mark.parametrize("change", [Remove("n"), Discard("s", frozenset({"x"}))])
+def test_taking_from_an_item_that_is_not_there_leaves_an_empty_one_as_in_dynamodb_local(change: Change) -> None:
+    repository = MemoryRepository()
+    assert answer(repository, Update(KEY, (change,))) == Applied({})
+    assert repository.items == {KEY: {}}
+
+
+def test_a_deleted_item_is_gone_and_deleting_it_again_succeeds() -> None:
+    repository = repository_with({"n": 1})
+    assert answer(repository, Delete(KEY, Equals("n", 1))) == Applied(None)
+    assert repository.items == {}
+    assert answer(repository, Delete(KEY)) == Applied(None)
+
+
+def test_a_refused_deletion_returns_the_item_that_refused_it_and_deletes_nothing() -> None:
+    repository = repository_with({"n": 1})
+    assert answer(repository, Delete(KEY, Equals("n", 2))) == Refused({"n": 1})
+    assert answer(repository, Delete(OTHER, ItemExists())) == Refused(None)
+    assert repository.items == {KEY: {"n": 1}}
 
 
 @pytest.mark.parametrize(
@@ -175,6 +230,15 @@ def test_a_transaction_applies_all_of_its_actions() -> None:
     assert repository.items == {KEY: {"n": 2}, OTHER: {"m": 1}}
 
 
+def test_a_transaction_deletes_with_all_of_its_actions_or_not_at_all() -> None:
+    repository = repository_with({"n": 1})
+    refused = Transact((Delete(KEY, ItemExists()), Delete(OTHER, ItemExists())), "one")
+    assert answer(repository, refused) == Cancelled((None, Refused(None)))
+    assert repository.items == {KEY: {"n": 1}}
+    assert answer(repository, Transact((Delete(KEY, ItemExists()), Put(OTHER, {})), "two")) == Applied(None)
+    assert repository.items == {OTHER: {}}
+
+
 def test_a_cancelled_transaction_changes_nothing_and_says_which_action_refused() -> None:
     repository = repository_with({"n": 1})
     actions = (
@@ -212,6 +276,163 @@ def test_a_cancelled_transaction_may_be_tried_again_under_its_token() -> None:
 def test_a_batch_holds_the_items_that_exist_and_no_others() -> None:
     repository = repository_with({"n": 1})
     assert answer(repository, BatchGet((KEY, OTHER, KEY))) == Found({KEY: {"n": 1}})
+
+
+@pytest.mark.parametrize("is_consistent", [True, False])
+def test_one_item_is_found_or_not(is_consistent: bool) -> None:
+    repository = repository_with({"n": 1})
+    assert answer(repository, Get(KEY, is_consistent)) == Found({KEY: {"n": 1}})
+    assert answer(repository, Get(OTHER, is_consistent)) == Found({})
+
+
+# --- pages -----------------------------------------------------------------------------------------
+
+
+def repository_of(items: Mapping[Key, Item]) -> MemoryRepository:
+    repository = MemoryRepository()
+    for key, item in items.items():
+        answer(repository, Put(key, item))
+    return repository
+
+
+def page(repository: MemoryRepository, operation: Query | Scan) -> Page:
+    outcome = answer(repository, operation)
+    assert isinstance(outcome, Page)
+    return outcome
+
+
+def sort_keys(repository: MemoryRepository, query: Query) -> list[str]:
+    return [key.sk for key, _ in page(repository, query).items]
+
+
+AUDIT = {Key("AUDIT#a", sk): {"at": sk} for sk in ("2", "10", "1#b", "1#a")}
+
+
+def test_a_query_lists_its_partition_alone_in_the_order_of_the_sort_keys() -> None:
+    repository = repository_of({**AUDIT, Key("AUDIT#b", "0"): {}, Key("AUDIT#", "0"): {}})
+    assert sort_keys(repository, Query("AUDIT#a")) == ["1#a", "1#b", "10", "2"]
+    assert sort_keys(repository, Query("AUDIT#a", newest_first=True)) == ["2", "10", "1#b", "1#a"]
+    assert page(repository, Query("AUDIT#a", "2")) == Page(((Key("AUDIT#a", "2"), {"at": "2"}),), None, 1)
+
+
+def test_sort_keys_are_ordered_by_their_bytes_in_utf_8() -> None:
+    names = ["z", "\N{LATIN SMALL LETTER E WITH ACUTE}", "\N{REPLACEMENT CHARACTER}", "\N{GRINNING FACE}"]
+    repository = repository_of({Key("p", name): {} for name in reversed(names)})
+    assert sort_keys(repository, Query("p")) == names == sorted(names, key=str.encode)
+
+
+def test_a_query_reads_only_sort_keys_that_begin_with_the_prefix() -> None:
+    repository = repository_of(AUDIT)
+    assert sort_keys(repository, Query("AUDIT#a", "1#")) == ["1#a", "1#b"]
+    assert page(repository, Query("AUDIT#a", "3")) == Page((), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "pages"), [(False, [["1#a", "1#b"], ["10"]]), (True, [["10", "1#b"], ["1#a"]])]
+)
+def test_a_query_goes_on_where_its_last_page_ended(newest_first: bool, pages: list[list[str]]) -> None:
+    query = Query("AUDIT#a", "1", limit=2, newest_first=newest_first)
+    repository = repository_of(AUDIT)
+    first = page(repository, query)
+    second = page(repository, replace(query, after=first.next))
+    assert [[key.sk for key, _ in each.items] for each in (first, second)] == pages
+    assert [first.scanned, second.scanned] == [2, 1]
+    assert second.next is None
+
+
+def test_a_page_goes_on_after_an_item_that_is_no_longer_there() -> None:
+    repository = repository_of(AUDIT)
+    after = Position(Key("AUDIT#a", "1#aa"))
+    assert sort_keys(repository, Query("AUDIT#a", after=after)) == ["1#b", "10", "2"]
+    assert sort_keys(repository, Query("AUDIT#a", after=after, newest_first=True)) == ["1#a"]
+
+
+def test_a_full_page_names_a_next_one_even_where_nothing_follows() -> None:
+    repository = repository_of(AUDIT)
+    last = page(repository, Query("AUDIT#a", limit=4))
+    assert last.next == Position(Key("AUDIT#a", "2"))
+    assert page(repository, Query("AUDIT#a", limit=4, after=last.next)) == Page((), None, 0)
+    assert page(repository, Query("AUDIT#a", limit=5)).next is None
+
+
+def child(parent: str, name: str) -> Item:
+    return {"GSI1PK": parent, "GSI1SK": name, "n": 1}
+
+
+def test_the_index_lists_what_carries_both_of_its_keys_and_hands_out_nothing_else() -> None:
+    a, b, c, d = (Key(f"ENTITY#{name}", "#META") for name in "abcd")
+    repository = repository_of(
+        {a: child("P", "2"), b: child("P", "1"), c: child("Q", "1"), d: {"GSI1PK": "P"}, KEY: {"GSI1SK": "1"}}
+    )
+    entries = ((b, {"GSI1PK": "P", "GSI1SK": "1"}), (a, {"GSI1PK": "P", "GSI1SK": "2"}))
+    assert page(repository, Query("P", in_index=True)) == Page(entries, None, 2)
+    assert page(repository, Query("P", "2", in_index=True)) == Page(entries[1:], None, 1)
+    assert page(repository, Query("P")) == Page((), None, 0)
+
+
+def test_the_index_goes_on_among_entries_of_one_sort_key() -> None:
+    keys = [Key(f"ENTITY#{name}", "#META") for name in "abc"]
+    repository = repository_of({key: child("P", "same") for key in keys})
+    for newest_first in (False, True):
+        query = Query("P", limit=1, in_index=True, newest_first=newest_first)
+        found: list[Key] = []
+        for _ in keys:
+            read = page(repository, query)
+            found += [key for key, _ in read.items]
+            assert read.next == Position(found[-1], "same")
+            query = replace(query, after=read.next)
+        assert sorted(found) == keys
+
+
+def test_a_deleted_item_is_in_the_index_no_longer() -> None:
+    repository = repository_of({KEY: child("P", "1")})
+    answer(repository, Delete(KEY))
+    assert page(repository, Query("P", in_index=True)) == Page((), None, 0)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Query("p", after=Position(Key("q", "s"))),
+        Query("p", "s", after=Position(Key("p", "r"))),
+        Query("p", after=Position(Key("p", "s"), "x")),
+        Query("p", in_index=True, after=Position(Key("p", "s"))),
+        Query("p", "s", in_index=True, after=Position(Key("p", "s"), "r")),
+        Scan(0, 2, "", "n", limit=9, after=Position(Key("p", "s"))),  # which is in the other
+    ],
+)
+def test_a_page_cannot_begin_outside_of_what_is_asked_for(operation: Query | Scan) -> None:
+    outcome = answer(MemoryRepository(), operation)
+    assert isinstance(outcome, Failed)
+    assert type(outcome.error) is StoreError
+
+
+def test_a_scan_finds_the_keys_of_items_by_prefix_and_attribute_and_counts_the_others() -> None:
+    repository = repository_of({KEY: {"n": 1}, OTHER: {"m": 1}, Key("ENTITY#a", "#META"): {"n": 1}})
+    assert page(repository, Scan(0, 1, "BUCKET#", "n", limit=9)) == Page(((KEY, {}),), None, 3)
+
+
+def test_a_scans_limit_counts_what_is_looked_at() -> None:
+    repository = repository_of({Key("a", "1"): {}, Key("a", "2"): {"n": 1}})
+    first = page(repository, Scan(0, 1, "", "n", limit=1))
+    assert first == Page((), Position(Key("a", "1")), 1)
+    second = page(repository, Scan(0, 1, "", "n", limit=1, after=first.next))
+    assert second == Page(((Key("a", "2"), {}),), Position(Key("a", "2")), 1)
+    assert page(repository, Scan(0, 1, "", "n", limit=1, after=second.next)) == Page((), None, 0)
+
+
+def test_segments_share_the_table_out_by_partitions_and_alike_in_every_process() -> None:
+    keys = [Key(f"BUCKET#{number}", sk) for number in range(50) for sk in ("a", "b")]
+    repository = repository_of({key: {"n": 1} for key in keys})
+    segments = [page(repository, Scan(segment, 3, "", "n", limit=999)) for segment in range(3)]
+    assert sorted(key for each in segments for key, _ in each.items) == sorted(keys)
+    partitions = [{key.pk for key, _ in each.items} for each in segments]
+    assert sum(map(len, partitions)) == 50
+    homes = [number for name in range(8) for number in range(3) if f"BUCKET#{name}" in partitions[number]]
+    assert homes == [1, 2, 2, 0, 2, 1, 0, 1]
+
+
+# --- values ----------------------------------------------------------------------------------------
 
 
 def test_an_item_handed_out_does_not_change_with_later_writes() -> None:
@@ -276,6 +497,17 @@ def test_a_view_of_the_items_is_the_callers_own() -> None:
         (Transact((Put(KEY, {}),), ""), ValueError),
         (Transact((Put(KEY, {}),), "x" * 37), ValueError),
         (Check(KEY, ItemAbsent()), TypeError),
+        (Update(KEY, (Initialize("n", 1.5),)), TypeError),  # type: ignore[arg-type]
+        (Update(KEY, (Discard("s", frozenset()),)), ValueError),
+        (Update(KEY, (Discard("s", {"x"}),)), TypeError),  # type: ignore[arg-type]
+        (Query(""), ValueError),
+        (Query("p", limit=0), ValueError),
+        (Scan(0, 0, "", "n", limit=9), ValueError),
+        (Scan(2, 2, "", "n", limit=9), ValueError),
+        (Scan(-1, 2, "", "n", limit=9), ValueError),
+        (Scan(0, 1, "", "n", limit=0), ValueError),
+        (Scan(0, 1, "", "SK", limit=9), ValueError),
+        (Scan(0, 1, "", "", limit=9), ValueError),
     ],
 )
 def test_what_no_store_could_execute_is_a_mistake_of_the_program(

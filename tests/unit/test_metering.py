@@ -3,27 +3,33 @@
 import pytest
 
 from leasegate.errors import StoreThrottled, StoreUnavailable
-from leasegate.metering import Meter, Usage, item_size, value_size
+from leasegate.metering import Meter, Usage
 from leasegate.operations import (
     Add,
     BatchGet,
     Below,
     Check,
+    Delete,
     Equals,
     Failed,
+    Found,
+    Get,
     Item,
     ItemAbsent,
     ItemExists,
     Key,
     Operation,
     Put,
+    Query,
     Remove,
+    Scan,
     Set,
     Transact,
     Update,
     Value,
 )
 from leasegate.repository.memory import MemoryRepository
+from leasegate.repository.sizes import item_size, value_size
 
 KEY = Key("p", "s")
 OTHER = Key("q", "s")
@@ -138,6 +144,21 @@ def test_an_entity_never_seen_before_pays_no_index_write_for_other_attributes() 
     assert meter.write_units == 1
 
 
+def test_a_deletion_costs_what_the_item_weighed_and_one_unit_where_there_is_none(bench: Bench) -> None:
+    assert bench.cost(Delete(KEY)) == Usage(1, write_units=1)
+    bench.cost(Put(KEY, of_bytes(1500)))
+    assert bench.cost(Delete(KEY, ItemAbsent())).write_units == 2
+    assert bench.cost(Delete(KEY, ItemExists())).write_units == 2
+    assert bench.cost(Delete(KEY)).write_units == 1
+
+
+def test_a_deletion_takes_the_index_entry_with_it(bench: Bench) -> None:
+    bench.cost(Put(KEY, ENTITY))
+    assert bench.cost(Delete(KEY, ItemAbsent())).write_units == 1
+    assert bench.cost(Delete(KEY)).write_units == 2
+    assert bench.cost(Put(KEY, ENTITY)).write_units == 2
+
+
 # --- transactions ----------------------------------------------------------------------------------
 
 
@@ -160,6 +181,18 @@ def test_a_transactions_update_is_sized_by_what_was_seen_of_its_item(bench: Benc
     update = Update(KEY, (Set("y", "." * 1000),))
     assert bench.cost(Transact((update,), "one")).write_units == 2 * 3
     assert bench.cost(Transact((Check(KEY, ItemExists()),), "two")).write_units == 2 * 3
+
+
+def test_a_deletion_in_a_transaction_costs_twice_and_its_index_entry_once(bench: Bench) -> None:
+    bench.cost(Put(KEY, {**ENTITY, "x": "." * 1500}))
+    assert bench.cost(Transact((Delete(KEY), Delete(OTHER)), "token")).write_units == 2 * 2 + 1 + 2
+    assert bench.cost(Transact((Delete(KEY),), "another")).write_units == 2
+
+
+def test_what_a_transaction_deleted_is_known_to_be_gone(bench: Bench) -> None:
+    bench.cost(Transact((Delete(KEY),), "one"))
+    bench.cost(Transact((Update(KEY, (Set("x", "." * 1500),)),), "two"))
+    assert bench.cost(Transact((Check(KEY, ItemExists()),), "three")).write_units == 2 * 2
 
 
 # --- reads -----------------------------------------------------------------------------------------
@@ -192,6 +225,81 @@ def test_what_was_read_sizes_the_next_write() -> None:
     assert meter.write_units == 2
 
 
+def test_one_item_costs_a_unit_for_each_four_kilobytes_and_half_of_it_without_consistency(bench: Bench) -> None:
+    bench.cost(Put(KEY, of_bytes(4097)))
+    assert bench.cost(Get(KEY)) == Usage(1, read_units=2)
+    assert bench.cost(Get(KEY, is_consistent=False)) == Usage(1, read_units=1)
+    assert bench.cost(Get(OTHER)) == Usage(1, read_units=1)
+    assert bench.cost(Get(OTHER, is_consistent=False)) == Usage(1, read_units=0.5)
+
+
+def test_units_are_whole_numbers_as_long_as_no_read_costs_a_half(bench: Bench) -> None:
+    bench.cost(Put(KEY, of_bytes(4097)))
+    assert type(bench.cost(Get(KEY), Get(KEY, is_consistent=False), Query("p")).read_units) is int
+
+
+def test_a_read_that_may_lag_does_not_unsettle_what_was_seen_before(bench: Bench) -> None:
+    bench.cost(Put(KEY, of_bytes(1500)))
+    bench.meter((Get(KEY, is_consistent=False),), (Found({}),), 0, 0)
+    assert bench.cost(Delete(KEY)).write_units == 2
+
+
+def test_a_query_costs_the_sum_of_its_items_rounded_up_once(bench: Bench) -> None:
+    for number in range(10):
+        bench.cost(Put(Key("p", str(number)), of_bytes(1000)))
+    assert bench.cost(Query("p")) == Usage(1, read_units=3)
+    assert bench.cost(Query("p", limit=1)) == Usage(1, read_units=1)
+    assert bench.cost(Query("nothing")) == Usage(1, read_units=1)
+
+
+def test_a_query_of_the_index_costs_half_and_only_for_what_the_index_holds(bench: Bench) -> None:
+    for number in range(100):
+        bench.cost(Put(Key("p", str(number)), {**ENTITY, "GSI1SK": f"{number:040}", "x": "." * 1000}))
+    entry = item_size(Key("p", "1"), {**ENTITY, "GSI1SK": "." * 40})
+    assert 4096 < 100 * entry < 8192
+    assert bench.cost(Query("PARENT#a", in_index=True)) == Usage(1, read_units=1)
+    assert bench.cost(Query("PARENT#a", in_index=True, limit=1)) == Usage(1, read_units=0.5)
+    assert bench.cost(Query("nothing", in_index=True)) == Usage(1, read_units=0.5)
+
+
+def test_an_index_entry_is_not_taken_for_its_item(bench: Bench) -> None:
+    bench.cost(Put(KEY, {**ENTITY, "x": "." * 1500}))
+    bench.cost(Query("PARENT#a", in_index=True))
+    assert bench.cost(Update(KEY, (Remove("x"),))).write_units == 2
+
+
+def test_what_a_query_or_a_single_read_found_sizes_the_next_write() -> None:
+    for read in (Query("p"), Get(KEY), Get(KEY, is_consistent=False)):
+        repository = MemoryRepository()
+        repository.execute((Put(KEY, of_bytes(1500)),), timeout_ms=100)
+        meter = Meter()
+        for operation in (read, Delete(KEY)):
+            meter.reset()
+            meter((operation,), repository.execute((operation,), timeout_ms=100), 0, 0)
+        assert meter.write_units == 2
+
+
+def test_a_scan_costs_what_it_looks_at_whatever_it_finds(bench: Bench) -> None:
+    for number in range(9):
+        bench.cost(Put(Key("p", str(number)), of_bytes(1000 + 100 * number)))
+    assert bench.cost(Scan(0, 1, "p", "x", limit=99)) == Usage(1, read_units=4)
+    assert bench.cost(Scan(0, 1, "p", "nothing", limit=99)) == Usage(1, read_units=4)
+    assert bench.cost(Scan(0, 1, "p", "x", limit=3)) == Usage(1, read_units=2)
+
+
+def test_a_scan_of_what_was_never_seen_takes_each_item_for_a_kilobyte() -> None:
+    repository = MemoryRepository()
+    repository.execute(tuple(Put(Key("p", str(number)), {}) for number in range(9)), timeout_ms=100)
+    meter = Meter()
+    for scan in (Scan(0, 1, "", "n", limit=99), Scan(0, 1, "nothing", "n", limit=3)):
+        meter((scan,), repository.execute((scan,), timeout_ms=100), 0, 0)
+    assert meter.kinds == {"Scan": Usage(2, read_units=3 + 1)}
+
+
+def test_a_scan_of_nothing_costs_a_unit(bench: Bench) -> None:
+    assert bench.cost(Scan(0, 1, "", "n", limit=9)) == Usage(1, read_units=1)
+
+
 # --- failures --------------------------------------------------------------------------------------
 
 
@@ -200,7 +308,9 @@ def test_a_throttled_call_is_a_call_and_costs_nothing() -> None:
     meter((Put(KEY, {}),), (Failed(StoreThrottled("busy")),), 0, 0)
     meter((BatchGet((KEY,)),), (Failed(StoreThrottled("busy")),), 0, 0)
     meter((Transact((Put(KEY, {}),), "token"),), (Failed(StoreThrottled("busy")),), 0, 0)
-    assert (meter.round_trips, meter.total) == (3, Usage(3))
+    for operation in (Get(KEY), Query("p"), Scan(0, 1, "", "n", limit=9), Delete(KEY)):
+        meter((operation,), (Failed(StoreThrottled("busy")),), 0, 0)
+    assert (meter.round_trips, meter.total) == (7, Usage(7))
 
 
 def test_what_may_have_been_applied_is_billed_as_though_it_was() -> None:

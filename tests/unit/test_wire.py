@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leasegate.errors import StoreError
-from leasegate.operations import Key, Value
+from leasegate.operations import Key, Position, Value
 from leasegate.repository.values import same
 from leasegate.repository.wire import (
     Wire,
@@ -13,9 +13,11 @@ from leasegate.repository.wire import (
     decode_item,
     decode_key,
     decode_number,
+    decode_position,
     encode,
     encode_item,
     encode_number,
+    encode_position,
 )
 
 scalars = st.none() | st.booleans() | st.integers(1 - 10**38, 10**38 - 1) | st.text()
@@ -108,6 +110,20 @@ def test_an_item_travels_with_its_key_and_arrives_without() -> None:
     wire = encode_item(key, {"n": 1})
     assert wire == {"PK": {"S": "p"}, "SK": {"S": "s"}, "n": {"N": "1"}}
     assert (decode_key(wire), decode_item(wire)) == (key, {"n": 1})
+
+
+def test_a_position_in_the_index_names_the_items_key_and_the_indexs() -> None:
+    position = Position(Key("p", "s"), "child")
+    wire = encode_position(position, "parent")
+    assert wire == {"PK": {"S": "p"}, "SK": {"S": "s"}, "GSI1PK": {"S": "parent"}, "GSI1SK": {"S": "child"}}
+    assert decode_position(wire) == position
+
+
+def test_a_position_in_the_table_is_a_key_alone() -> None:
+    position = Position(Key("p", "s"))
+    wire = encode_position(position, "p")
+    assert wire == {"PK": {"S": "p"}, "SK": {"S": "s"}}
+    assert decode_position(wire) == position
 
 
 def test_an_attribute_cannot_stand_for_the_key() -> None:

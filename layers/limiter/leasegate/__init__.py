@@ -10,10 +10,18 @@ package imports neither them nor boto3.
 
 from __future__ import annotations
 
+from .administration import Administrator
 from .errors import (
+    Conflict,
+    Disabled,
+    EntityExists,
+    EntityHasChildren,
+    EntityIsBeingDeleted,
     EntityNotFound,
+    IdempotencyConflict,
     InvalidRequest,
     LeasegateError,
+    LimitsNotFound,
     NoLimitsConfigured,
     NotFound,
     RateLimitExceeded,
@@ -26,11 +34,35 @@ from .knowledge import Knowledge
 from .lease import Lease
 from .limiter import Limiter
 from .limits import Limit
+from .records import (
+    AuditRecord,
+    BackfillReport,
+    BucketRecord,
+    Deletion,
+    EntityLimits,
+    EntityRecord,
+    Listing,
+    Resolution,
+    ResourceRecord,
+)
 from .states import Availability, LimitState, Refusal
 
 __all__ = [
+    "Administrator",
+    "AuditRecord",
     "Availability",
+    "BackfillReport",
+    "BucketRecord",
+    "Conflict",
+    "Deletion",
+    "Disabled",
+    "EntityExists",
+    "EntityHasChildren",
+    "EntityIsBeingDeleted",
+    "EntityLimits",
     "EntityNotFound",
+    "EntityRecord",
+    "IdempotencyConflict",
     "InvalidRequest",
     "Knowledge",
     "Lease",
@@ -38,10 +70,14 @@ __all__ = [
     "Limit",
     "LimitState",
     "Limiter",
+    "LimitsNotFound",
+    "Listing",
     "NoLimitsConfigured",
     "NotFound",
     "RateLimitExceeded",
     "Refusal",
+    "Resolution",
+    "ResourceRecord",
     "StoreDenied",
     "StoreError",
     "StoreThrottled",

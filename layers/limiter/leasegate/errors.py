@@ -80,6 +80,73 @@ class EntityNotFound(NotFound):
         super().__init__(f"entity {entity_id} does not exist")
 
 
+class LimitsNotFound(NotFound):
+    """A level has no limits; ``level`` says which."""
+
+    def __init__(self, level: str) -> None:
+        """Name the level without limits."""
+        self.level = level
+        super().__init__(f"{level} has no limits")
+
+
+class Disabled(LeasegateError):
+    """An operator disabled the entity, this resource of it, or the whole resource: nothing may be spent.
+
+    ``entity_id`` is None where the resource is disabled for everybody.
+    """
+
+    def __init__(self, entity_id: str | None, resource: str) -> None:
+        """Name what is disabled."""
+        self.entity_id = entity_id
+        self.resource = resource
+        super().__init__(
+            f"resource {resource} is disabled"
+            if entity_id is None
+            else f"entity {entity_id} is disabled for resource {resource}"
+        )
+
+
+class Conflict(LeasegateError):
+    """What is there does not allow it: an entity that exists already, has children, or is being deleted."""
+
+
+class EntityExists(Conflict):
+    """An entity of this id was created already."""
+
+    def __init__(self, entity_id: str) -> None:
+        """Name the entity."""
+        self.entity_id = entity_id
+        super().__init__(f"entity {entity_id} exists already")
+
+
+class EntityHasChildren(Conflict):
+    """An entity with children is not deleted unless they are moved."""
+
+    def __init__(self, entity_id: str, children: int) -> None:
+        """Name the entity and count its children."""
+        self.entity_id = entity_id
+        self.children = children
+        super().__init__(f"entity {entity_id} has {children} children")
+
+
+class EntityIsBeingDeleted(Conflict):
+    """The deletion of the entity has begun: it can only be carried on."""
+
+    def __init__(self, entity_id: str) -> None:
+        """Name the entity."""
+        self.entity_id = entity_id
+        super().__init__(f"entity {entity_id} is being deleted; delete it again to end that")
+
+
+class IdempotencyConflict(LeasegateError):
+    """An operation of this id was done already, and it was another one."""
+
+    def __init__(self, operation_id: str) -> None:
+        """Name the operation."""
+        self.operation_id = operation_id
+        super().__init__(f"operation {operation_id} was done already, with other arguments")
+
+
 class StoreError(LeasegateError):
     """DynamoDB did not answer, or not with an answer that means anything here.
 

@@ -1,10 +1,13 @@
 """What one process remembers of the table, bounded and with ages.
 
-Two kinds. *Pushed*: the state of buckets. A bucket carries its limits and its parent under a stamp which
+Of two kinds. *Pushed*: the state of buckets. A bucket carries its limits and its parent under a stamp which
 every write checks, so what is remembered of it can be out of date but never wrong for long enough to matter:
 the write is refused and brings the truth back. *Aged*: defaults and ancestors, which nothing checks; they are
 believed for ``max_age_ms``. From half that age on one caller is told to read them again beside its write, so
 that a steady process never waits for it.
+
+Besides, an administrator's process remembers the limits that it wrote, to write over them without a read; that
+is checked by the write, and needs no age.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Final
 
 from .identifiers import check_integer
 from .limits import HOUR_MS
+from .operations import Item, Key
 from .schema import Bucket, StoredLimits
 
 DEFAULT_MAX_AGE_MS: Final = 30_000
@@ -82,18 +86,23 @@ class KnownBucket:
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """The two levels below an entity's own limits; None where a level has none."""
+    """The two levels below an entity's own limits; None where a level has none.
+
+    ``is_disabled``: nobody may spend the resource, whatever limits they have.
+    """
 
     resource: StoredLimits | None
     system: StoredLimits | None
+    is_disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
-    """What an entity's record and limits say to those below it: its parent, and the names that it limits."""
+    """What an entity's record and limits say to those below it: its parent, what it limits, its state."""
 
     parent_id: str | None
     limit_names: frozenset[str]
+    is_disabled: bool = False
 
 
 @dataclass(slots=True)
@@ -131,6 +140,7 @@ class Knowledge:
         self._buckets: Recent[tuple[str, str], KnownBucket] = Recent(max_buckets)
         self._defaults: Recent[str, Aged[Defaults]] = Recent(max_aged)
         self._ancestors: Recent[tuple[str, str], Aged[Ancestor]] = Recent(max_aged)
+        self._items: Recent[Key, Item] = Recent(max_aged)
 
     # buckets
 
@@ -198,6 +208,19 @@ class Knowledge:
     def forget_ancestor(self, entity_id: str) -> None:
         """Forget an entity as an ancestor, because this process changed it."""
         self._ancestors.pop_where(lambda key: key[0] == entity_id)
+
+    # written
+
+    def item(self, key: Key) -> Item | None:
+        """Return an item as this process wrote it or saw it refuse a write last, or None."""
+        return self._items.get(key)
+
+    def learn_item(self, key: Key, item: Item | None) -> None:
+        """Remember an item; None forgets it."""
+        if item is None:
+            self._items.pop(key)
+        else:
+            self._items.merge(key, item, lambda _old, _new: False)
 
     def _believed[V](self, aged: Aged[V] | None, now_ms: int) -> V | None:
         # A negative age is another thread's newer read, or a clock that was set back: bounded like any age.

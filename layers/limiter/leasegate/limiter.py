@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import logging
-import os
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
-from .driver import drive
+from .administration import Administrator
+from .administration.session import DEFAULT_ACTOR, DEFAULT_TIMEOUT_MS, new_id, wall_clock_ms
 from .errors import InvalidRequest, RateLimitExceeded, StoreDenied, StoreError
-from .flows import entities, limits_admin
 from .flows.acquire import acquire
 from .flows.available import available
 from .flows.grants import Ask, Cascade, Grant, check_cascade
@@ -23,7 +20,6 @@ from .identifiers import check_amounts, check_identifier
 from .knowledge import Knowledge
 from .lease import Lease, Settlement
 from .limits import Limit, index_limits
-from .operations import Flow
 from .schema import REQUEST_SLOTS
 from .states import Availability
 
@@ -32,19 +28,15 @@ if TYPE_CHECKING:
 
 type OnUnavailable = Literal["raise", "allow", "refuse"]
 
-DEFAULT_TIMEOUT_MS: Final = 2_000
 _UNAVAILABLE_RETRY_MS: Final = 1_000
 
 _logger = logging.getLogger("leasegate")
 
 
-def wall_clock_ms() -> int:
-    """Return the time since 1970 in ms."""
-    return time.time_ns() // 1_000_000
+class Limiter(Administrator):
+    """Spends from one table, and administers it too; remembers what it learns.
 
-
-class Limiter:
-    """Asks one table, and remembers what it learns. Safe to share between threads; make one for each process.
+    Safe to share between threads; make one for each process.
 
     Args:
         repository: where the table is, a ``DynamoRepository`` or a ``MemoryRepository``.
@@ -55,6 +47,7 @@ class Limiter:
             :class:`StoreError`, allow (a lease that spent nothing, ``lease.degraded``) or refuse
             (:class:`RateLimitExceeded` without refusals). Allowing and refusing are logged as warnings. Missing
             permissions always raise.
+        actor: who is behind an administrative change that does not say so itself.
     """
 
     def __init__(
@@ -65,14 +58,12 @@ class Limiter:
         knowledge: Knowledge | None = None,
         timeout_ms: int = DEFAULT_TIMEOUT_MS,
         on_unavailable: OnUnavailable = "raise",
+        actor: str = DEFAULT_ACTOR,
     ) -> None:
         """Start with nothing known; the first call is the first to touch the table."""
         if on_unavailable not in ("raise", "allow", "refuse"):
             raise InvalidRequest("on_unavailable", 'must be "raise", "allow" or "refuse"')
-        self._repository = repository
-        self._clock = clock
-        self._knowledge = Knowledge() if knowledge is None else knowledge
-        self._timeout_ms = timeout_ms
+        super().__init__(repository, clock=clock, knowledge=knowledge, timeout_ms=timeout_ms, actor=actor)
         self._on_unavailable: OnUnavailable = on_unavailable
         self._slots = itertools.count(secrets.randbelow(REQUEST_SLOTS))
 
@@ -109,6 +100,7 @@ class Limiter:
             RateLimitExceeded: with every limit's state, the refusing ones and ``retry_after_ms``.
             InvalidRequest: naming the field; ``unprocessable`` for a cost above capacity.
             NoLimitsConfigured: no level has limits, and the call gave none.
+            Disabled: the entity, an ancestor, or the resource.
             StoreError: the table did not answer, and ``on_unavailable`` is ``"raise"``.
         """
         ask = Ask(
@@ -145,57 +137,11 @@ class Limiter:
         )
         return self._drive(flow)
 
-    # --- limits and entities ---------------------------------------------------------------------------
-
-    def set_limits(self, entity_id: str, limits: Iterable[Limit], resource: str | None = None) -> None:
-        """Limit an entity for one resource, or for all that it has no limits for; the next acquire obeys."""
-        check_identifier("entity_id", entity_id)
-        if resource is not None:
-            check_identifier("resource", resource)
-        by_name = index_limits(limits)
-        self._drive(
-            limits_admin.set_entity_limits(entity_id, resource, by_name, _new_id(), self._clock(), self._knowledge)
-        )
-
-    def set_resource_defaults(self, resource: str, limits: Iterable[Limit]) -> None:
-        """Limit every entity without limits of its own for a resource; obeyed within the knowledge's age."""
-        check_identifier("resource", resource)
-        by_name = index_limits(limits)
-        self._drive(
-            limits_admin.set_resource_defaults(resource, by_name, _new_id(), self._clock(), self._knowledge)
-        )
-
-    def set_system_defaults(self, limits: Iterable[Limit]) -> None:
-        """Limit whatever no other level limits; obeyed everywhere within the knowledge's age."""
-        by_name = index_limits(limits)
-        self._drive(limits_admin.set_system_defaults(by_name, _new_id(), self._clock(), self._knowledge))
-
-    def create_entity(
-        self,
-        entity_id: str,
-        parent_id: str | None = None,
-        *,
-        name: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> None:
-        """Create an entity, under a parent that exists. An entity without a parent need not be created to spend.
-
-        Raises :class:`InvalidRequest` where it exists, is its own ancestor or has more than three, and
-        :class:`EntityNotFound` for the parent.
-        """
-        new = entities.NewEntity(
-            check_identifier("entity_id", entity_id),
-            None if parent_id is None else check_identifier("parent_id", parent_id),
-            entities.check_name(name),
-            entities.check_metadata(metadata),
-        )
-        self._drive(entities.create_entity(new, _new_id(), self._clock(), self._knowledge))
-
     # --- pieces --------------------------------------------------------------------------------------
 
     def _spend(self, ask: Ask, timeout_ms: int | None = None) -> Grant | None:
         """Run an acquire; None where the table is unavailable and the limiter allows."""
-        request = self._new_request(_new_id())
+        request = self._new_request(new_id())
         try:
             return self._drive(acquire(ask, request, self._knowledge), timeout_ms)
         except StoreDenied:
@@ -211,17 +157,9 @@ class Limiter:
 
     def _settle(self, settlement: Settlement) -> None:
         if settlement.request is None:
-            settlement.request = self._new_request(_new_id())
+            settlement.request = self._new_request(new_id())
         self._drive(correct(settlement.resource, settlement.corrections, settlement.request, self._knowledge))
-
-    def _drive[T](self, flow: Flow[T], timeout_ms: int | None = None) -> T:
-        return drive(flow, self._repository, self._timeout_ms if timeout_ms is None else timeout_ms)
 
     def _new_request(self, request_id: str) -> Request:
         # Consecutive slots: requests in flight at once in this process do not share one, up to their number.
         return Request(request_id, next(self._slots) % REQUEST_SLOTS, self._clock())
-
-
-def _new_id() -> str:
-    """Return 16 characters that nobody else will choose (96 random bits)."""
-    return base64.urlsafe_b64encode(os.urandom(12)).decode()

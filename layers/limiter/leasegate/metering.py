@@ -21,67 +21,37 @@ from .operations import (
     BatchGet,
     Cancelled,
     Check,
+    Delete,
     Failed,
     Found,
+    Get,
     Item,
     Key,
     Operation,
     Outcome,
+    Page,
     Put,
+    Query,
     Refused,
+    Scan,
     Transact,
     Update,
-    Value,
 )
 from .repository.evaluation import changed
+from .repository.sizes import WRITE_UNIT_BYTES, halved, item_size, page_units, read_units, write_units
 
-_WRITE_UNIT_BYTES: Final = 1024
-_READ_UNIT_BYTES: Final = 4096
+__all__ = ["Meter", "Usage", "item_size"]
+
 _KEYS_IN_A_CALL_MAX: Final = 100
-_CONTAINER_BYTES: Final = 3
 _TRANSACTION_FACTOR: Final = 2
-
-
-def item_size(key: Key, item: Item) -> int:
-    """Return the bytes of an item as DynamoDB bills them, names and key included."""
-    key_bytes = len(schema.PK) + len(schema.SK) + _text_size(key.pk) + _text_size(key.sk)
-    return key_bytes + sum([_text_size(name) + value_size(value) for name, value in item.items()])
-
-
-def value_size(value: Value) -> int:
-    """Return the bytes of one value as DynamoDB bills them."""
-    if value is None or isinstance(value, bool):
-        return 1
-    if isinstance(value, int):
-        return _number_size(value)
-    if isinstance(value, str):
-        return _text_size(value)
-    if isinstance(value, frozenset):
-        return sum(map(_text_size, value))
-    if isinstance(value, tuple):
-        return _CONTAINER_BYTES + sum([1 + value_size(element) for element in value])
-    return _CONTAINER_BYTES + sum([1 + _text_size(name) + value_size(each) for name, each in value.items()])
-
-
-def _text_size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _number_size(number: int) -> int:
-    """Return one byte for each pair of digits, one more, and one for a minus; zero pairs at the end are free."""
-    magnitude = abs(number)
-    while magnitude and magnitude % 100 == 0:
-        magnitude //= 100
-    digits = len(str(magnitude)) if magnitude else 0
-    return (digits + 1) // 2 + 1 + (number < 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What some operations cost; a call is one request to DynamoDB."""
+    """What some operations cost; a call is one request to DynamoDB. Eventually consistent reads cost halves."""
 
     calls: int = 0
-    read_units: int = 0
+    read_units: float = 0
     write_units: int = 0
 
     def __add__(self, other: Usage) -> Usage:
@@ -97,8 +67,10 @@ class Meter:
 
     It remembers the last state it saw of every item, for a write is billed by the larger of the item before and
     after it, and a transaction returns neither. An item that it never saw is taken to be as large as after the
-    write, and without an index entry before it. Not seen and not billed: what a repository repeats after
-    throttling or lost replies, and the deletions by time to live, which are free.
+    write, and without an index entry before it. A scan returns next to nothing of what it is billed for: what it
+    looked at is taken to be of the mean size of the items remembered, or of 1 KB each where there are none. Not
+    seen and not billed: what a repository repeats after throttling or lost replies, and the deletions by time to
+    live, which are free.
     """
 
     def __init__(self) -> None:
@@ -119,8 +91,8 @@ class Meter:
         return self.total.calls
 
     @property
-    def read_units(self) -> int:
-        """Read units, of strongly consistent reads."""
+    def read_units(self) -> float:
+        """Read units; an ``int`` until a half is among them."""
         return self.total.read_units
 
     @property
@@ -160,20 +132,51 @@ class Meter:
             case BatchGet(keys):
                 unique = set(keys)
                 calls = -(-len(unique) // _KEYS_IN_A_CALL_MAX)
-                return Usage(calls, read_units=self._bill_read(unique, outcome))
+                return Usage(calls, read_units=self._bill_batch(unique, outcome))
+            case Get():
+                return Usage(1, read_units=self._bill_get(operation, outcome))
+            case Query():
+                return Usage(1, read_units=self._bill_query(operation, outcome))
+            case Scan():
+                return Usage(1, read_units=self._bill_scan(outcome))
             case Transact(actions):
                 return Usage(1, write_units=self._bill_transaction(actions, outcome))
-            case Update() | Put():
+            case Update() | Put() | Delete():
                 return Usage(1, write_units=self._bill_write(operation, outcome))
 
-    def _bill_read(self, keys: set[Key], outcome: Outcome) -> int:
+    def _bill_batch(self, keys: set[Key], outcome: Outcome) -> int:
         if not isinstance(outcome, Found):
             return 0
         for key in keys:
             self._items[key] = outcome.items.get(key)
-        return sum([_units(key, outcome.items.get(key), _READ_UNIT_BYTES) for key in keys])
+        return sum([read_units(key, outcome.items.get(key)) for key in keys])
 
-    def _bill_write(self, action: Update | Put, outcome: Outcome) -> int:
+    def _bill_get(self, get: Get, outcome: Outcome) -> float:
+        if not isinstance(outcome, Found):
+            return 0
+        item = outcome.items.get(get.key)
+        if get.is_consistent or get.key not in self._items:  # else what was seen before may be newer
+            self._items[get.key] = item
+        units = read_units(get.key, item)
+        return units if get.is_consistent else halved(units)
+
+    def _bill_query(self, query: Query, outcome: Outcome) -> float:
+        if not isinstance(outcome, Page):
+            return 0
+        units = page_units(sum([item_size(key, item) for key, item in outcome.items]))
+        if query.in_index:
+            return halved(units)
+        self._items.update(outcome.items)
+        return units
+
+    def _bill_scan(self, outcome: Outcome) -> int:
+        if not isinstance(outcome, Page):
+            return 0
+        sizes = [item_size(key, item) for key, item in self._items.items() if item is not None]
+        mean_bytes = sum(sizes) / len(sizes) if sizes else WRITE_UNIT_BYTES
+        return page_units(round(outcome.scanned * mean_bytes))
+
+    def _bill_write(self, action: Update | Put | Delete, outcome: Outcome) -> int:
         if _is_free(outcome):
             return 0
         if isinstance(outcome, Refused):
@@ -199,7 +202,7 @@ class Meter:
             units += _TRANSACTION_FACTOR * self._table_units(action, after)
             if is_applied and not isinstance(action, Check):
                 units += self._index_units(action, after)
-                if isinstance(action, Put) or action.key in self._items:
+                if isinstance(action, Put | Delete) or action.key in self._items:
                     self._items[action.key] = after
         return units
 
@@ -214,12 +217,14 @@ class Meter:
                     return changed(known, changes)
                 except StoreError:
                     return known
+            case Delete():
+                return None
             case Check():
                 return known
 
     def _table_units(self, action: Action, after: Item | None) -> int:
         key = action.key
-        return max(_units(key, self._items.get(key), _WRITE_UNIT_BYTES), _units(key, after, _WRITE_UNIT_BYTES))
+        return max(write_units(key, self._items.get(key)), write_units(key, after))
 
     def _index_units(self, action: Action, after: Item | None) -> int:
         """Return the writes to the keys-only index: an entry less, an entry more, or none while its keys stay."""
@@ -229,19 +234,12 @@ class Meter:
         after_entry = _index_entry(action.key, after)
         if before_entry == after_entry:
             return 0
-        return sum(
-            [_units(*entry, _WRITE_UNIT_BYTES) for entry in (before_entry, after_entry) if entry is not None]
-        )
+        return sum([write_units(*entry) for entry in (before_entry, after_entry) if entry is not None])
 
 
 def _is_free(outcome: Outcome) -> bool:
     """Tell whether nothing was billed; what may have been applied counts as though it was."""
     return isinstance(outcome, Failed) and not outcome.error.maybe_applied
-
-
-def _units(key: Key, item: Item | None, unit_bytes: int) -> int:
-    """Return the units of an item, at least one; what is not there costs one as well."""
-    return 1 if item is None else -(-item_size(key, item) // unit_bytes)
 
 
 def _touches_index(update: Update) -> bool:

@@ -155,13 +155,29 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True)
+class Initialize:
+    """Give the attribute this value, unless it has one."""
+
+    attribute: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Take members out of a set, those that are in it; a set that is left empty is removed."""
+
+    attribute: str
+    members: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Remove the attribute."""
 
     attribute: str
 
 
-type Change = Set | Add | Remove
+type Change = Set | Add | Initialize | Discard | Remove
 
 
 # --- operations ------------------------------------------------------------------------------------
@@ -196,7 +212,18 @@ class Check:
     condition: Condition
 
 
-type Action = Update | Put | Check
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete an item under a condition; deleting what is not there succeeds, if the condition allows it.
+
+    Outcome: :class:`Applied` without an item, or :class:`Refused`.
+    """
+
+    key: Key
+    condition: Condition | None = None
+
+
+type Action = Update | Put | Delete | Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +249,65 @@ class BatchGet:
     keys: tuple[Key, ...]
 
 
-type Operation = Update | Put | Transact | BatchGet
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read one item. Outcome: :class:`Found`.
+
+    ``is_consistent`` sees every write that ended before; without it, half the units, and perhaps a moment's lag.
+    """
+
+    key: Key
+    is_consistent: bool = True
+
+
+class Position(NamedTuple):
+    """Where a page ended: the key of its last item, and that item's sort key in the index, if it read one."""
+
+    key: Key
+    index_sk: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Read one page of a partition, in the order of the sort keys. Outcome: :class:`Page`.
+
+    Args:
+        partition: the partition key; in the index, where ``in_index``.
+        prefix: what the sort keys begin with.
+        limit: the most items of a page; a page may have fewer and still not be the last, and a full one
+            leads on even where nothing follows.
+        after: goes on where an earlier page ended.
+        in_index: reads the index, which is only eventually consistent, holds keys alone, and has no order
+            among equal sort keys; the table is read consistently.
+        newest_first: reads from the largest sort key down.
+    """
+
+    partition: str
+    prefix: str = ""
+    limit: int = 100
+    after: Position | None = None
+    in_index: bool = False
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Read one page of a segment of the whole table, strongly consistent. Outcome: :class:`Page`.
+
+    Only items whose partition key begins with ``prefix`` and that have the ``attribute`` are in the page, without
+    any of their attributes; all that were looked at are counted and billed. ``limit`` is the most that are
+    looked at for a page.
+    """
+
+    segment: int
+    segments: int
+    prefix: str
+    attribute: str
+    limit: int
+    after: Position | None = None
+
+
+type Operation = Update | Put | Delete | Transact | BatchGet | Get | Query | Scan
 
 
 # --- outcomes --------------------------------------------------------------------------------------
@@ -230,7 +315,7 @@ type Operation = Update | Put | Transact | BatchGet
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The write happened. ``item`` is the whole item after it; None after a transaction."""
+    """The write happened. ``item`` is the whole item after it; None after a transaction and a deletion."""
 
     item: Item | None
 
@@ -257,13 +342,22 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Items in order, and where to go on; ``next`` is None at the end. ``scanned`` counts those looked at."""
+
+    items: tuple[tuple[Key, Item], ...]
+    next: Position | None
+    scanned: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The operation has no answer, within the caller's time."""
 
     error: StoreError
 
 
-type Outcome = Applied | Refused | Cancelled | Found | Failed
+type Outcome = Applied | Refused | Cancelled | Found | Page | Failed
 
 type Flow[T] = Generator[tuple[Operation, ...], tuple[Outcome, ...], T]
 """A use case: every ``yield`` is one round trip; what it returns is the answer."""

@@ -8,6 +8,12 @@
 | resource defaults | ``RESOURCE#{resource}`` | ``#LIMITS`` |
 | system defaults | ``SYSTEM#`` | ``#LIMITS`` |
 | resource registry | ``SYSTEM#`` | ``#RESOURCES`` |
+| backfill checkpoint | ``SYSTEM#`` | ``#BACKFILL`` |
+| audit record | ``AUDIT#{scope}`` | ``{ms}#{id}`` |
+| operation that was done | ``OPERATION#{entity}#{operation}`` | ``#STATE`` |
+
+Deleted limits leave their version behind for a week (a tombstone), so that no version ever names two
+different limits. ``GSI1`` lists entity records under their parents, and under no parent those at the top.
 
 A bucket has a partition key of its own, so that a hot one can be split off by DynamoDB and none slows
 another down. Names of hot attributes are short: a bucket of four limits stays under 1 KB, one write unit.
@@ -16,7 +22,7 @@ another down. Names of hot attributes are short: a bucket of four limits stays u
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from .limits import Limit, Limits
@@ -24,6 +30,9 @@ from .operations import Item, Key, Value
 
 PK: Final = "PK"
 SK: Final = "SK"
+RESOURCE_PREFIX: Final = "RESOURCE#"
+"""What the partition keys of resources begin with."""
+INDEX: Final = "GSI1"
 GSI1PK: Final = "GSI1PK"
 GSI1SK: Final = "GSI1SK"
 
@@ -41,14 +50,43 @@ ENTITY_BUCKETS: Final = "buckets"
 ENTITY_NAME: Final = "name"
 ENTITY_METADATA: Final = "metadata"
 ENTITY_CREATED_AT: Final = "created_at"
-ENTITY_LIMITS_AT: Final = "limits_at"
-ENTITY_REQUEST: Final = "request_id"
+ENTITY_DELETING_AT: Final = "deleting_at"
+ENTITY_VERSION: Final = "version"
+"""Grows with every administrative change of the record."""
+ENTITY_PENDING: Final = "pending"
+"""Changes that not every bucket has been told of; see :mod:`leasegate.flows.telling`."""
+DESCENDANTS: Final = ("children", "grandchildren", "great_grandchildren")
+"""How many entities are one, two and three levels below: kept exact by every transaction that moves one."""
+MAX_LEVELS: Final = 1 + len(DESCENDANTS)
+"""An entity and at most three ancestors."""
+
+DISABLED_AT: Final = "disabled_at"
+"""On an entity's record and on a resource's limits: when it was disabled, in ms."""
 
 STORED_LIMITS: Final = "limits"
 STORED_VERSION: Final = "version"
-STORED_REQUEST: Final = "request_id"
 
 REGISTRY_RESOURCES: Final = "resources"
+
+BACKFILL_RUN: Final = "run"
+"""Tells one run of the backfill from another; with the version, one state of the checkpoint from another."""
+BACKFILL_VERSION: Final = "version"
+BACKFILL_DRY_RUN: Final = "dry_run"
+BACKFILL_PRUNE: Final = "prune"
+BACKFILL_SEGMENTS: Final = "segments"
+BACKFILL_POSITIONS: Final = "positions"
+BACKFILL_PRUNE_AFTER: Final = "prune_after"
+BACKFILL_SCANNED: Final = "scanned"
+BACKFILL_FOUND: Final = "found"
+BACKFILL_ADDED: Final = "added"
+BACKFILL_REMOVED: Final = "removed"
+
+AUDIT_ACTOR: Final = "actor"
+AUDIT_ACTION: Final = "action"
+AUDIT_RESOURCE: Final = "resource"
+AUDIT_BEFORE: Final = "before"
+AUDIT_AFTER: Final = "after"
+AUDIT_AT: Final = "at"
 
 REQUEST_SLOTS: Final = 8
 """How many request ids a bucket remembers; a repeated write is recognised while its id is among them."""
@@ -56,6 +94,9 @@ REQUEST_SLOTS: Final = 8
 _TAT = "v."
 _USED = "u."
 _REQUEST = "r."
+_DISABLED = "disabled."
+_LIMITS_SK = "#LIMITS#"
+_DEFAULTS_SK = "#LIMITS"
 
 
 # --- keys ------------------------------------------------------------------------------------------
@@ -73,12 +114,29 @@ def entity_key(entity_id: str) -> Key:
 
 def entity_limits_key(entity_id: str, resource: str | None) -> Key:
     """Name the limits of an entity for one resource, or for all where ``resource`` is None."""
-    return Key(f"ENTITY#{entity_id}", f"#LIMITS#{resource or ''}")
+    return Key(f"ENTITY#{entity_id}", f"{_LIMITS_SK}{resource or ''}")
+
+
+def entity_limits_query(entity_id: str) -> tuple[str, str]:
+    """Return the partition and the prefix under which all limits of an entity stand."""
+    return f"ENTITY#{entity_id}", _LIMITS_SK
+
+
+def resource_of_limits(key: Key) -> str | None:
+    """Return the resource that an entity's limits are for; None where they are for all."""
+    return key.sk.removeprefix(_LIMITS_SK) or None
 
 
 def resource_defaults_key(resource: str) -> Key:
     """Name the limits of every entity that has none of its own for this resource."""
-    return Key(f"RESOURCE#{resource}", "#LIMITS")
+    return Key(f"{RESOURCE_PREFIX}{resource}", _DEFAULTS_SK)
+
+
+def resource_of_defaults(key: Key) -> str | None:
+    """Return the resource whose defaults a key names; None where it names something else."""
+    if key.sk != _DEFAULTS_SK or not key.pk.startswith(RESOURCE_PREFIX):
+        return None
+    return key.pk.removeprefix(RESOURCE_PREFIX) or None
 
 
 def system_defaults_key() -> Key:
@@ -91,9 +149,39 @@ def registry_key() -> Key:
     return Key("SYSTEM#", "#RESOURCES")
 
 
-def children_index(parent_id: str, entity_id: str) -> dict[str, str]:
-    """Return the index attributes that list an entity under its parent."""
-    return {GSI1PK: f"PARENT#{parent_id}", GSI1SK: f"ENTITY#{entity_id}"}
+def backfill_key() -> Key:
+    """Name the checkpoint of the registry's backfill."""
+    return Key("SYSTEM#", "#BACKFILL")
+
+
+def audit_partition(scope: str) -> str:
+    """Return the partition that holds the audit records of a scope."""
+    return f"AUDIT#{scope}"
+
+
+def audit_key(scope: str, at_ms: int, change_id: str) -> Key:
+    """Name the record of one change; they sort by time until the year 2286."""
+    return Key(audit_partition(scope), f"{at_ms:013}#{change_id}")
+
+
+def operation_key(entity_id: str, operation_id: str) -> Key:
+    """Name what remembers that an operation on an entity's bucket was done."""
+    return Key(f"OPERATION#{entity_id}#{operation_id}", "#STATE")
+
+
+def children_partition(parent_id: str | None) -> str:
+    """Return the index partition that lists the children of an entity, or (None) the entities at the top."""
+    return f"PARENT#{parent_id or ''}"
+
+
+def children_index(parent_id: str | None, entity_id: str) -> dict[str, str]:
+    """Return the index attributes that list an entity under its parent, or (None) at the top."""
+    return {GSI1PK: children_partition(parent_id), GSI1SK: f"ENTITY#{entity_id}"}
+
+
+def entity_of(key: Key) -> str:
+    """Return the entity whose record a key names."""
+    return key.pk.removeprefix("ENTITY#")
 
 
 # --- attributes ------------------------------------------------------------------------------------
@@ -112,6 +200,11 @@ def used_attribute(limit_name: str) -> str:
 def request_attribute(slot: int) -> str:
     """Name the attribute that holds the id of the last request of this slot."""
     return f"{_REQUEST}{slot}"
+
+
+def disabled_attribute(resource: str | None) -> str:
+    """Name the attribute of an entity's record that disables it for one resource, or (None) for all."""
+    return DISABLED_AT if resource is None else _DISABLED + resource
 
 
 # --- items -----------------------------------------------------------------------------------------
@@ -136,16 +229,45 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """An entity's record. ``created`` tells a created one from one that only its limits or buckets made."""
+    """An entity's record; one that does not exist is an entity without anything.
 
-    parent_id: str | None
-    buckets: frozenset[str]
-    created: bool
+    Attributes:
+        parent_id: its parent; None at the top.
+        buckets: the resources it has buckets for.
+        created_at_ms: when it was created; None where only its limits, buckets or state made the record.
+        version: grows with every administrative change of the record; 0 before the first.
+        disabled_at_ms: when it was disabled for all resources; None where it is not.
+        disabled: when it was disabled for one resource, in ms, by resource.
+        descendants: how many entities are one, two and three levels below.
+        pending: the changes that not every bucket has been told of.
+        is_being_deleted: its deletion has begun.
+        exists: there is a record, be it without anything in it.
+    """
+
+    parent_id: str | None = None
+    buckets: frozenset[str] = frozenset()
+    created_at_ms: int | None = None
+    version: int = 0
+    name: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    disabled_at_ms: int | None = None
+    disabled: Mapping[str, int] = field(default_factory=dict)
+    descendants: tuple[int, ...] = (0, 0, 0)
+    pending: frozenset[str] = frozenset()
+    is_being_deleted: bool = False
+    exists: bool = False
+
+    def is_disabled(self, resource: str) -> bool:
+        """Say whether the entity may spend nothing of a resource, whatever its limits say."""
+        return self.is_being_deleted or self.disabled_at_ms is not None or resource in self.disabled
+
+
+NO_ENTITY: Final = Entity()
 
 
 @dataclass(frozen=True, slots=True)
 class StoredLimits:
-    """The limits of one level, and the ms of the write that set them."""
+    """The limits of one level under their version, the ms of the write that set them; deleted ones are empty."""
 
     limits: Limits
     version: int
@@ -173,21 +295,34 @@ def parse_bucket(item: Item, known: Bucket | None = None) -> Bucket:
 
 
 def parse_entity(item: Item | None) -> Entity:
-    """Read an entity record; an absent one is an entity without parent and buckets."""
+    """Read an entity record."""
     if item is None:
-        return Entity(parent_id=None, buckets=frozenset(), created=False)
+        return NO_ENTITY
     return Entity(
         parent_id=cast("str | None", item.get(ENTITY_PARENT)),
         buckets=cast("frozenset[str]", item.get(ENTITY_BUCKETS, frozenset())),
-        created=ENTITY_CREATED_AT in item,
+        created_at_ms=cast("int | None", item.get(ENTITY_CREATED_AT)),
+        version=cast("int", item.get(ENTITY_VERSION, 0)),
+        name=cast("str | None", item.get(ENTITY_NAME)),
+        metadata=cast("Mapping[str, str]", item.get(ENTITY_METADATA, {})),
+        disabled_at_ms=cast("int | None", item.get(DISABLED_AT)),
+        disabled={
+            name.removeprefix(_DISABLED): cast("int", at_ms)
+            for name, at_ms in item.items()
+            if name.startswith(_DISABLED)
+        },
+        descendants=tuple([cast("int", item.get(name, 0)) for name in DESCENDANTS]),
+        pending=cast("frozenset[str]", item.get(ENTITY_PENDING, frozenset())),
+        is_being_deleted=ENTITY_DELETING_AT in item,
+        exists=True,
     )
 
 
 def parse_stored_limits(item: Item | None) -> StoredLimits | None:
-    """Read the limits item of any level; None where the level has none."""
-    if item is None:
+    """Read the limits item of any level; None where the level never had any, or has forgotten them."""
+    if item is None or STORED_VERSION not in item:
         return None
-    return StoredLimits(parse_limits(item[STORED_LIMITS]), cast("int", item[STORED_VERSION]))
+    return StoredLimits(parse_limits(item.get(STORED_LIMITS, {})), cast("int", item[STORED_VERSION]))
 
 
 def render_limits(limits: Limits) -> Value:

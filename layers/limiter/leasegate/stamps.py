@@ -2,12 +2,14 @@
 
 ``e:{version}`` the entity's limits for the resource, ``d:{version}`` the entity's for all resources,
 ``r:{version}`` the resource's defaults, ``s:{version}`` the system's, ``i:{digest}`` limits given with the
-call; ``stale:{version}`` is a mark: the limits or the parent changed, read them again.
+call; ``stale:{version}`` is a mark: the limits, the parent or the state changed, read them again;
+``off:{version}`` says that the entity is disabled for the resource.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 from .limits import Limits
@@ -18,6 +20,18 @@ RESOURCE: Final = "r"
 SYSTEM: Final = "s"
 INLINE: Final = "i"
 _STALE = "stale"
+_OFF = "off"
+
+SOURCES: Final[Mapping[str, str]] = {
+    ENTITY_RESOURCE: "entity_resource",
+    ENTITY: "entity",
+    RESOURCE: "resource",
+    SYSTEM: "system",
+    INLINE: "inline",
+    _STALE: "stale",
+    _OFF: "disabled",
+}
+"""What a stamp's scope is called where people read it."""
 
 
 def stamp(scope: str, version: int) -> str:
@@ -36,14 +50,24 @@ def stale_mark(version: int) -> str:
     return f"{_STALE}:{version}"
 
 
+def off_stamp(version: int) -> str:
+    """Say that a bucket is disabled, as was found at ``version``."""
+    return f"{_OFF}:{version}"
+
+
 def scope_of(text: str) -> str:
-    """Return the scope of a stamp, ``"stale"`` for a mark."""
+    """Return the scope of a stamp; a mark's is one of its own."""
     return text.partition(":")[0]
 
 
 def is_stale(text: str) -> bool:
     """Say whether this is a mark: whoever meets it reads the limits again."""
     return text.startswith(_STALE)
+
+
+def is_off(text: str) -> bool:
+    """Say whether the bucket refuses everything, because its entity is disabled."""
+    return text.startswith(_OFF)
 
 
 def is_pushed(text: str) -> bool:

@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import Final
 
 from .. import schema
-from ..errors import InvalidRequest, LeasegateError, RateLimitExceeded, StoreError, StoreThrottled
+from ..errors import (
+    Disabled,
+    InvalidRequest,
+    LeasegateError,
+    NoLimitsConfigured,
+    RateLimitExceeded,
+    StoreError,
+    StoreThrottled,
+)
 from ..knowledge import Knowledge
 from ..operations import (
     Applied,
@@ -30,13 +38,10 @@ from ..schema import Bucket
 from ..states import Refusal, observe
 from . import reading, spending
 from .grants import Ask, Charge, Grant, describe
-from .levels import Level, Planner, Read, Refuse, Step, Write
+from .levels import NOTHING, Level, Planner, Read, Refuse, Step, Write
 from .refreshing import Belief
 from .settle import Correction, correct
 from .spending import Amounts, Request
-
-MAX_LEVELS: Final = 4
-"""The acquiring entity and at most three ancestors."""
 
 _MAX_ROUND_TRIPS: Final = 24
 
@@ -45,8 +50,8 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
     """Spend, or raise :class:`RateLimitExceeded` with nothing spent.
 
     Round trips: 1 where the buckets are known, 0 where a remembered refusal answers; design table in the
-    README. Raises :class:`InvalidRequest`, :class:`NoLimitsConfigured`, and a :class:`StoreError` where the
-    table does not answer; what was spent by then is given back first.
+    README. Raises :class:`InvalidRequest`, :class:`NoLimitsConfigured`, :class:`Disabled`, and a
+    :class:`StoreError` where the table does not answer; what was spent by then is given back first.
     """
     attempt = _Acquire(ask, request, knowledge)
     try:
@@ -111,9 +116,10 @@ class _Acquire:
         entity_id: str | None = self._ask.entity_id
         seen: set[str] = set()
         while entity_id is not None:
-            if entity_id in seen or len(seen) == MAX_LEVELS:
+            if entity_id in seen or len(seen) == schema.MAX_LEVELS:
                 if self._planner.parent_hint is None:
-                    raise InvalidRequest("parent_id", f"{entity_id} is its own ancestor, or one too many")
+                    circle = InvalidRequest("parent_id", f"{entity_id} is its own ancestor, or one too many")
+                    return self._see_before(path, circle)
                 self._planner.parent_hint = None  # a hint cannot make a request invalid
                 return self._plan()
             seen.add(entity_id)
@@ -121,9 +127,45 @@ class _Acquire:
             if level is None:
                 state = self._knowledge.bucket(entity_id, self._ask.resource)
                 level = self._levels[entity_id] = Level(entity_id, own=not path, state=state)
-            path.append((level, self._planner.plan(level)))
+            try:
+                step = self._planner.plan(level)
+            except Disabled as error:
+                if error.entity_id is None:
+                    raise
+                return self._see_before(path, error)
+            except (InvalidRequest, NoLimitsConfigured) as error:
+                return self._see_before([*path, (level, NOTHING)], error)
+            if isinstance(step, Refuse) and not step.cached and self._ask.cascade != "transaction":
+                path = [(x, self._planner.read(x) if _is_guess(x, planned) else planned) for x, planned in path]
+            path.append((level, step))
             entity_id = level.parent_id if self._ask.cascade else None
         return path
+
+    def _see_before(self, path: list[tuple[Level, Step]], error: LeasegateError) -> list[tuple[Level, Step]]:
+        """Read the levels that an error rests on, as far as they are only remembered: they may have been moved.
+
+        Raises the error where this acquire saw them all. That it led to a disabled ancestor is remembered of a
+        bucket for as long as a refusal.
+        """
+        is_lasting = isinstance(error, Disabled)
+        reads: list[tuple[Level, Step]] = []
+        for level, step in path:
+            if isinstance(step, Read):
+                reads.append((level, step))
+            elif not (level.verified or (is_lasting and self._refused_lately(level))):
+                reads.append((level, self._planner.read(level)))
+        if reads:
+            return reads
+        for level, _ in path:
+            if is_lasting and level.verified and level.state is not None:
+                self._knowledge.learn_bucket(
+                    level.entity_id, self._ask.resource, level.state, refused_at_ms=self._request.now_ms
+                )
+        raise error
+
+    def _refused_lately(self, level: Level) -> bool:
+        known = self._knowledge.refused_bucket(level.entity_id, self._ask.resource, self._request.now_ms)
+        return known is not None
 
     # --- round trips ---------------------------------------------------------------------------------
 
@@ -147,16 +189,21 @@ class _Acquire:
                 self._knowledge.learn_bucket(level.entity_id, self._ask.resource, level.state)
 
     def _write(self, writes: list[tuple[Level, Write]]) -> Flow[None]:
-        refresh = self._planner.belief.due_refresh()
+        belief = self._planner.belief
+        refresh = belief.due_refresh()
         groups = [writes] if self._ask.cascade == "transaction" else [[write] for write in writes]
         operations = [self._operation(group) for group in groups]
         outcomes = yield (*operations, refresh) if refresh else tuple(operations)
         if refresh:
-            self._planner.belief.learn(refresh, outcomes[-1])
+            belief.learn(refresh, outcomes[-1])
         failures = [self._judge(group, outcome) for group, outcome in zip(groups, outcomes, strict=False)]
         for failure in failures:
             if failure is not None:
                 raise failure
+        if belief.fresh is not None and belief.fresh.is_disabled:
+            raise Disabled(None, self._ask.resource)
+        if belief.is_unknown and isinstance(outcomes[-1], Failed):
+            raise outcomes[-1].error
 
     def _operation(self, group: list[tuple[Level, Write]]) -> Operation:
         actions = tuple(action for _, write in group for action in write.actions)
@@ -270,6 +317,11 @@ class _Acquire:
 
     def _bucket_key(self, level: Level) -> Key:
         return schema.bucket_key(level.entity_id, self._ask.resource)
+
+
+def _is_guess(level: Level, step: Step) -> bool:
+    """Say whether a write goes by what is remembered: only its outcome would tell where the level stands."""
+    return isinstance(step, Write) and not level.verified
 
 
 def _charges(path: list[tuple[Level, Step]]) -> tuple[Charge, ...]:

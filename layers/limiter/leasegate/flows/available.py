@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .. import stamps
-from ..errors import InvalidRequest, NoLimitsConfigured
+from .. import schema, stamps
+from ..errors import Disabled, InvalidRequest, NoLimitsConfigured
 from ..knowledge import Knowledge
 from ..limits import Limits
 from ..operations import BatchGet, Flow, Item, Key
 from ..schema import Bucket
 from ..states import Availability
 from . import lifecycle, reading
-from .acquire import MAX_LEVELS
 from .grants import Charge, describe
 from .reading import Resolved
 
@@ -28,7 +27,7 @@ def available(
     """Read the state of every level as it is now (strongly consistent) and describe it.
 
     One round trip where the ancestors are known, remembered or given; one more for each that a read reveals.
-    Raises :class:`NoLimitsConfigured`.
+    Raises :class:`NoLimitsConfigured` and :class:`Disabled`.
     """
     items: dict[Key, Item] = {}
     read: set[str] = set()
@@ -47,9 +46,13 @@ def available(
         guessed = ()
     defaults = reading.parse_defaults_reading(items, resource)
     knowledge.learn_defaults(resource, defaults, now_ms)
+    if defaults.is_disabled:
+        raise Disabled(None, resource)
     charges = []
     for name in path:
         entity = reading.parse_entity_reading(items, name, resource)
+        if entity.entity.is_disabled(resource):
+            raise Disabled(name, resource)
         resolved = entity.resolve()
         if name == entity_id:
             resolved = resolved or reading.resolve_defaults(defaults, inline)
@@ -71,7 +74,7 @@ def _state(bucket: Bucket | None, resolved: Resolved | None, *, own: bool, now_m
         return None if resolved is None else lifecycle.assume(resolved, None)
     if stamps.is_pushed(bucket.stamp):
         return bucket
-    if not own and not stamps.is_stale(bucket.stamp):
+    if not own and not (stamps.is_stale(bucket.stamp) or stamps.is_off(bucket.stamp)):
         return None
     if resolved is None:
         return bucket if own and stamps.scope_of(bucket.stamp) == stamps.INLINE else None
@@ -88,7 +91,7 @@ def _path(entity_id: str, resource: str, items: Mapping[Key, Item], read: set[st
             parent_id = bucket.parent_id
         if parent_id is None:
             break
-        if parent_id in path or len(path) == MAX_LEVELS:
+        if parent_id in path or len(path) == schema.MAX_LEVELS:
             raise InvalidRequest("parent_id", f"{entity_id} is its own ancestor, or has too many")
         path.append(parent_id)
     return path
@@ -99,7 +102,7 @@ def _remembered_path(
 ) -> tuple[str, ...]:
     """Guess the ancestors, so that one read can hold them all."""
     path = [entity_id]
-    while len(path) < MAX_LEVELS:
+    while len(path) < schema.MAX_LEVELS:
         bucket = knowledge.bucket(path[-1], resource)
         ancestor = knowledge.ancestor(path[-1], resource, now_ms)
         above = bucket.parent_id if bucket else ancestor.parent_id if ancestor else None

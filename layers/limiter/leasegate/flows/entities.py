@@ -1,164 +1,246 @@
-"""Entities: who is limited, and whose child they are."""
+"""Entities: create them, change them, move them to another parent, read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from enum import Enum, auto
+from typing import Final, cast
 
 from .. import schema
-from ..errors import EntityNotFound, InvalidRequest, LeasegateError, StoreThrottled
+from ..errors import (
+    EntityExists,
+    EntityIsBeingDeleted,
+    EntityNotFound,
+    InvalidRequest,
+    LeasegateError,
+    StoreThrottled,
+)
 from ..knowledge import Knowledge
 from ..operations import (
+    Add,
     AllOf,
     Applied,
-    BatchGet,
     Cancelled,
     Change,
-    Check,
     Condition,
     Equals,
-    Exists,
     Failed,
     Flow,
-    Item,
-    Key,
     NotExists,
-    Refused,
+    Remove,
     Set,
     Transact,
     Update,
+    Value,
 )
-from . import reading
-from .acquire import MAX_LEVELS
-from .limits_admin import mark_buckets
+from ..records import EntityRecord
+from ..schema import Entity
+from . import auditing
+from .auditing import Signature
+from .family import Family, as_counted, as_read, read_family
+from .telling import pending_note, read_entity, tell_buckets
 
 _MAX_ROUND_TRIPS: Final = 8
 _MAX_TEXT: Final = 256
 _MAX_METADATA: Final = 50
 
 
+class Unchanged(Enum):
+    """Stands for a field that a change leaves as it is."""
+
+    UNCHANGED = auto()
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
 @dataclass(frozen=True, slots=True)
-class NewEntity:
-    """An entity to create; ``metadata`` is the caller's own, strings by name."""
+class EntityChange:
+    """What an entity is to be.
+
+    ``must_exist`` says whether it must have been created before (False: must not, None: either); ``merges`` that
+    metadata are added to what is there, where None removes. Raises :class:`InvalidRequest`.
+    """
 
     entity_id: str
-    parent_id: str | None = None
-    name: str | None = None
-    metadata: Mapping[str, str] | None = None
+    parent_id: str | Unchanged | None = UNCHANGED
+    name: str | Unchanged | None = UNCHANGED
+    metadata: Mapping[str, str | None] | Unchanged | None = UNCHANGED
+    must_exist: bool | None = True
+    merges: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what a record cannot hold."""
+        if self.parent_id == self.entity_id:
+            raise InvalidRequest("parent_id", f"{self.entity_id} would be its own ancestor")
+        _check_name(self.name)
+        _check_metadata(self.metadata, may_remove=self.merges)
+
+    def apply(self, own: Entity) -> Details:
+        """Return what the entity is after the change."""
+        metadata: Mapping[str, str | None] = own.metadata
+        if self.metadata is None:
+            metadata = {}
+        elif not isinstance(self.metadata, Unchanged):
+            metadata = {**own.metadata, **self.metadata} if self.merges else self.metadata
+        kept = {key: value for key, value in metadata.items() if value is not None}
+        if len(kept) > _MAX_METADATA:
+            raise InvalidRequest("metadata", f"must map at most {_MAX_METADATA} strings to strings")
+        return Details(
+            own.parent_id if isinstance(self.parent_id, Unchanged) else self.parent_id,
+            own.name if isinstance(self.name, Unchanged) else self.name,
+            kept,
+        )
 
 
-def check_name(name: object) -> str | None:
-    """Return ``name`` if it can be shown as an entity's name (at most 256 characters), or None."""
-    if name is not None and not (isinstance(name, str) and 0 < len(name) <= _MAX_TEXT):
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The part of a record that people say what it is."""
+
+    parent_id: str | None
+    name: str | None
+    metadata: Mapping[str, str]
+
+    def describe(self) -> Value:
+        """Write it as JSON would."""
+        return {"parent_id": self.parent_id, "name": self.name, "metadata": dict(self.metadata)}
+
+
+def details(own: Entity) -> Details:
+    """Take the details out of a record."""
+    return Details(own.parent_id, own.name, own.metadata)
+
+
+def get_entity(entity_id: str) -> Flow[EntityRecord]:
+    """Read an entity. One round trip. Raises :class:`EntityNotFound`."""
+    own = yield from read_entity(entity_id)
+    if not own.exists:
+        raise EntityNotFound(entity_id)
+    return EntityRecord(
+        entity_id=entity_id,
+        parent_id=own.parent_id,
+        name=own.name,
+        metadata=own.metadata,
+        created_at_ms=own.created_at_ms,
+        disabled_at_ms=own.disabled_at_ms,
+        disabled_resources=dict(sorted(own.disabled.items())),
+        children=own.descendants[0],
+        buckets=len(own.buckets),
+        is_being_deleted=own.is_being_deleted,
+        has_pending_changes=bool(own.pending),
+    )
+
+
+def change_entity(change: EntityChange, signature: Signature, knowledge: Knowledge) -> Flow[bool]:
+    """Create an entity or change it; say whether it was created. Its buckets learn of a new parent.
+
+    Two round trips, one more for each ancestor but the first, three more where buckets must be told. Where
+    nothing differs, nothing is written, and only a change that was left pending is carried on. Raises
+    :class:`EntityExists`, :class:`EntityNotFound` (for the entity or a parent), :class:`EntityIsBeingDeleted`,
+    :class:`InvalidRequest` for a place in its family that cannot be, and :class:`StoreError`.
+    """
+    for attempt in range(_MAX_ROUND_TRIPS):
+        wanted_parent = None if isinstance(change.parent_id, Unchanged) else change.parent_id
+        family = yield from read_family(change.entity_id, wanted_parent)
+        if family.is_torn:
+            continue
+        own = family.own
+        is_new = own.created_at_ms is None
+        _check_existence(change, own)
+        after = change.apply(own)
+        if not is_new and after == details(own):
+            if own.pending:
+                yield from tell_buckets(change.entity_id, signature.at_ms)
+            return False
+        is_moved = after.parent_id != own.parent_id
+        if is_moved:
+            family.check_place(after.parent_id)
+        (outcome,) = yield (_transaction(family, after, signature, attempt),)
+        match outcome:
+            case Applied():
+                knowledge.forget_ancestor(change.entity_id)
+                if own.pending or (is_moved and own.buckets):
+                    yield from tell_buckets(change.entity_id, signature.at_ms)
+                return is_new
+            case Cancelled():
+                continue  # somebody changed the entity or an ancestor meanwhile: read them again
+            case Failed(error):
+                raise error
+            case _:
+                raise LeasegateError(f"an entity cannot be changed: {outcome}")
+    raise StoreThrottled(f"entity {change.entity_id} or its ancestors are being changed by too many at once")
+
+
+def _transaction(family: Family, after: Details, signature: Signature, attempt: int) -> Transact:
+    """Write the record, the counts of its ancestors, and the audit record, if all is still as it was read."""
+    own, entity_id = family.own, family.entity_id
+    is_new = own.created_at_ms is None
+    is_moved = after.parent_id != own.parent_id
+    changes: list[Change] = [Set(schema.ENTITY_VERSION, own.version + 1)]
+    conditions = [is_unchanged(own), as_read(schema.ENTITY_CREATED_AT, own.created_at_ms)]
+    conditions.append(NotExists(schema.ENTITY_DELETING_AT))
+    if is_new:
+        changes.append(Set(schema.ENTITY_CREATED_AT, signature.at_ms))
+    changes.append(Remove(schema.ENTITY_NAME) if after.name is None else Set(schema.ENTITY_NAME, after.name))
+    if after.metadata:
+        changes.append(Set(schema.ENTITY_METADATA, cast("Value", after.metadata)))
+    else:
+        changes.append(Remove(schema.ENTITY_METADATA))
+    if is_new or is_moved:
+        changes += [Set(*entry) for entry in schema.children_index(after.parent_id, entity_id).items()]
+    if is_moved:
+        changes.append(
+            Remove(schema.ENTITY_PARENT) if after.parent_id is None else Set(schema.ENTITY_PARENT, after.parent_id)
+        )
+        conditions += as_counted(own)
+        if own.buckets:
+            changes.append(Add(schema.ENTITY_PENDING, pending_note(signature.id, None)))
+        else:
+            # A bucket that is created meanwhile would carry the old parent, and nobody would tell it.
+            conditions.append(NotExists(schema.ENTITY_BUCKETS))
+    record = auditing.audit(
+        auditing.entity_scope(entity_id),
+        "create_entity" if is_new else "move_entity" if is_moved else "update_entity",
+        signature,
+        before=None if is_new else details(own).describe(),
+        after=after.describe(),
+    )
+    update = Update(schema.entity_key(entity_id), tuple(changes), AllOf(tuple(conditions)))
+    others = family.moves(own.parent_id, after.parent_id) if is_moved else []
+    return Transact((update, *others, record), f"{signature.id}.{attempt}")
+
+
+def is_unchanged(own: Entity) -> Condition:
+    """Hold a record to its version, which every administrative change of it makes grow."""
+    return Equals(schema.ENTITY_VERSION, own.version) if own.version else NotExists(schema.ENTITY_VERSION)
+
+
+def _check_existence(change: EntityChange, own: Entity) -> None:
+    if own.is_being_deleted:
+        raise EntityIsBeingDeleted(change.entity_id)
+    if change.must_exist is True and own.created_at_ms is None:
+        raise EntityNotFound(change.entity_id)
+    if change.must_exist is False and own.created_at_ms is not None:
+        raise EntityExists(change.entity_id)
+
+
+def _check_name(name: object) -> None:
+    if isinstance(name, Unchanged) or name is None:
+        return
+    if not (isinstance(name, str) and 0 < len(name) <= _MAX_TEXT):
         raise InvalidRequest("name", f"must be a string of 1 to {_MAX_TEXT} characters")
-    return name
 
 
-def check_metadata(metadata: object) -> Mapping[str, str] | None:
-    """Return ``metadata`` if it maps strings to strings, at most 50, at most 256 characters each; or None."""
-    if metadata is None:
-        return None
+def _check_metadata(metadata: object, *, may_remove: bool) -> None:
+    if isinstance(metadata, Unchanged) or metadata is None:
+        return
     if not isinstance(metadata, Mapping) or len(metadata) > _MAX_METADATA:
         raise InvalidRequest("metadata", f"must map at most {_MAX_METADATA} strings to strings")
     for key, value in metadata.items():
         if not (isinstance(key, str) and 0 < len(key) <= _MAX_TEXT):
             raise InvalidRequest("metadata", f"has a key that is no string of 1 to {_MAX_TEXT} characters")
+        if value is None and may_remove:
+            continue
         if not (isinstance(value, str) and len(value) <= _MAX_TEXT):
             raise InvalidRequest(f"metadata.{key}", f"must be a string of at most {_MAX_TEXT} characters")
-    return dict(metadata)
-
-
-def create_entity(new: NewEntity, nonce: str, now_ms: int, knowledge: Knowledge) -> Flow[None]:
-    """Create an entity, under a parent that exists; its buckets, if it has any already, learn of the parent.
-
-    Two round trips, one more for each further ancestor. Raises :class:`InvalidRequest` where the entity exists,
-    is its own ancestor, or would be more than three levels below the top; :class:`EntityNotFound` where the
-    parent was not created.
-    """
-    if new.parent_id == new.entity_id:
-        raise InvalidRequest("parent_id", f"{new.entity_id} would be its own ancestor")
-    key = schema.entity_key(new.entity_id)
-    for attempt in range(_MAX_ROUND_TRIPS):
-        ancestors, own = yield from _read_family(new)
-        entity = schema.parse_entity(own)
-        if entity.created:
-            _raise_unless_ours(own, nonce, new)
-            return
-        # A bucket that is created meanwhile adds to this set and would not know the parent: so hold the set.
-        buckets: Condition = (
-            Equals(schema.ENTITY_BUCKETS, entity.buckets) if entity.buckets else NotExists(schema.ENTITY_BUCKETS)
-        )
-        condition = AllOf((NotExists(schema.ENTITY_CREATED_AT), buckets))
-        checks = tuple(Check(schema.entity_key(name), _as_read(parent)) for name, parent in ancestors.items())
-        update = Update(key, _changes(new, nonce, now_ms), condition)
-        (outcome,) = yield (Transact((update, *checks), f"{nonce}.{attempt}"),)
-        match outcome:
-            case Applied():
-                knowledge.forget_ancestor(new.entity_id)
-                if new.parent_id is not None:
-                    yield from mark_buckets(new.entity_id, entity.buckets, now_ms)
-                return
-            case Cancelled((Refused(item), *_)) if schema.parse_entity(item).created:
-                _raise_unless_ours(item, nonce, new)
-                return
-            case Cancelled():
-                continue
-            case Failed(error):
-                raise error
-            case _:
-                raise LeasegateError(f"an entity cannot be created: {outcome}")
-    raise StoreThrottled(f"entity {new.entity_id} or its ancestors are being changed by too many at once")
-
-
-def _read_family(new: NewEntity) -> Flow[tuple[dict[str, str | None], Item | None]]:
-    """Read the ancestors, nearest first, with the parent of each; and the entity's own record, if any."""
-    ancestors: dict[str, str | None] = {}
-    own_key = schema.entity_key(new.entity_id)
-    keys: tuple[Key, ...] = (own_key,)
-    own: Item | None = None
-    above = new.parent_id
-    while True:
-        if above is not None:
-            keys += (schema.entity_key(above),)
-        (outcome,) = yield (BatchGet(keys),)
-        items = reading.found(outcome)
-        own = items.get(own_key, own)
-        if above is None:
-            return ancestors, own
-        entity = schema.parse_entity(items.get(schema.entity_key(above)))
-        if not entity.created:
-            raise EntityNotFound(above)
-        ancestors[above] = entity.parent_id
-        if len(ancestors) >= MAX_LEVELS:
-            raise InvalidRequest("parent_id", f"{new.entity_id} would have more than {MAX_LEVELS - 1} ancestors")
-        above, keys = entity.parent_id, ()
-        if above is None:
-            return ancestors, own
-        if above == new.entity_id or above in ancestors:
-            raise InvalidRequest("parent_id", f"{new.entity_id} would be its own ancestor")
-
-
-def _changes(new: NewEntity, nonce: str, now_ms: int) -> tuple[Change, ...]:
-    changes: list[Change] = [Set(schema.ENTITY_CREATED_AT, now_ms), Set(schema.ENTITY_REQUEST, nonce)]
-    if new.name is not None:
-        changes.append(Set(schema.ENTITY_NAME, new.name))
-    if new.metadata:
-        changes.append(Set(schema.ENTITY_METADATA, dict(new.metadata)))
-    if new.parent_id is not None:
-        changes.append(Set(schema.ENTITY_PARENT, new.parent_id))
-        changes += [Set(*entry) for entry in schema.children_index(new.parent_id, new.entity_id).items()]
-    return tuple(changes)
-
-
-def _as_read(parent_id: str | None) -> Condition:
-    parent: Condition = (
-        NotExists(schema.ENTITY_PARENT) if parent_id is None else Equals(schema.ENTITY_PARENT, parent_id)
-    )
-    return AllOf((Exists(schema.ENTITY_CREATED_AT), parent))
-
-
-def _raise_unless_ours(item: Item | None, nonce: str, new: NewEntity) -> None:
-    """Accept a record that this very call created before its reply was lost."""
-    if item is None or item.get(schema.ENTITY_REQUEST) != nonce:
-        raise InvalidRequest("entity_id", f"{new.entity_id} exists already")

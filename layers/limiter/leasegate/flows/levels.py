@@ -6,11 +6,11 @@ remembered state where a write will check it, and from what this acquire read it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .. import schema, stamps
-from ..errors import InvalidRequest, NoLimitsConfigured
+from ..errors import Disabled, InvalidRequest, NoLimitsConfigured
 from ..knowledge import Defaults, Knowledge
 from ..limits import Limits
 from ..operations import Action, Key
@@ -114,11 +114,15 @@ class Planner:
         """Say what to do next for a level, and set where the cascade goes on from it.
 
         Raises :class:`InvalidRequest` for amounts that can never be granted, and :class:`NoLimitsConfigured`,
-        both only from what this acquire saw itself.
+        both only from what this acquire saw itself; and :class:`Disabled`.
         """
-        state = level.state
         if level.charged is not None:
             return NOTHING
+        if level.own:
+            self._check_resource()
+        if level.state is not None and stamps.is_off(level.state.stamp):
+            self._check_disabled(level, level.state)
+        state = level.state
         if state is None:
             return self._plan_unseen(level) if level.own else self._plan_by_record(level)
         level.parent_id = state.parent_id
@@ -129,6 +133,11 @@ class Planner:
             return self._charge(level, state, amounts) if amounts else self._plan_by_record(level)
         return self._charge_under_defaults(level, state) if level.own else self._plan_by_record(level)
 
+    def read(self, level: Level) -> Read:
+        """Read all that decides what a level may spend, and where the cascade goes on from it."""
+        keys = reading.entity_keys(level.entity_id, self.resource)
+        return Read(keys + reading.defaults_keys(self.resource) if level.own else keys)
+
     # --- buckets that carry believable limits --------------------------------------------------------
 
     def _charge(self, level: Level, state: Bucket, amounts: Amounts) -> Step:
@@ -136,7 +145,7 @@ class Planner:
         now_ms = self.request.now_ms
         if not level.verified:
             if not _can_ever_grant(state.limits, amounts):
-                return self._read(level)
+                return self.read(level)
             refused = self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms)
             if refused is not None and not spending.can_grant(refused, amounts, now_ms):
                 level.state = refused
@@ -179,6 +188,7 @@ class Planner:
     def _plan_unseen(self, level: Level) -> Step:
         """Create the entity's own bucket if it is known to be missing, else try it under the defaults."""
         if level.reading is not None:
+            self._check_enabled(level, level.reading)
             level.parent_id = level.reading.entity.parent_id
             resolved = self._resolve(level, level.reading)
             return self._create(level, resolved, level.reading) if isinstance(resolved, Resolved) else resolved
@@ -186,7 +196,7 @@ class Planner:
         defaults = None if level.absent else self._defaults()
         guessed = None if defaults is None else reading.resolve_defaults(defaults, self.inline)
         if guessed is None or not _can_ever_grant(guessed.limits, self.wanted):
-            return self._read(level)
+            return self.read(level)
         return self._send_charge(level, lifecycle.assume(guessed, self.parent_hint), self.wanted)
 
     def _plan_by_record(self, level: Level) -> Step:
@@ -194,11 +204,14 @@ class Planner:
         if level.reading is None:
             known = self.knowledge.ancestor(level.entity_id, self.resource, self.request.now_ms)
             if known is None or not known.limit_names.isdisjoint(self.wanted):
-                return self._read(level)
+                return self.read(level)
             self.belief.ancestors.add(level.entity_id)
+            if known.is_disabled:
+                raise Disabled(level.entity_id, self.resource)
             level.parent_id = known.parent_id
             level.limited = bool(known.limit_names)
             return NOTHING
+        self._check_enabled(level, level.reading)
         level.parent_id = level.reading.entity.parent_id
         resolved = level.reading.resolve()
         level.limited = resolved is not None
@@ -213,6 +226,30 @@ class Planner:
         actions = lifecycle.create(level.entity_id, self.resource, state, amounts, entity, self.request)
         return Write(actions, None, state, amounts)
 
+    # --- what is disabled ----------------------------------------------------------------------------
+
+    def _check_resource(self) -> None:
+        """Refuse where the resource is disabled for everybody; where that is not known, see to it."""
+        self.belief.defaults = True
+        defaults = self.fresh_defaults or self.knowledge.defaults(self.resource, self.request.now_ms)
+        self.belief.is_unknown = defaults is None
+        if defaults is not None and defaults.is_disabled:
+            raise Disabled(None, self.resource)
+
+    def _check_disabled(self, level: Level, state: Bucket) -> None:
+        """Refuse where a bucket was just seen to be disabled; forget that it was where that is long ago."""
+        now_ms = self.request.now_ms
+        if level.verified:
+            self.knowledge.learn_bucket(level.entity_id, self.resource, state, refused_at_ms=now_ms)
+            raise Disabled(level.entity_id, self.resource)
+        if self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms) is not None:
+            raise Disabled(level.entity_id, self.resource)
+        level.state = None
+
+    def _check_enabled(self, level: Level, entity: EntityReading) -> None:
+        if entity.entity.is_disabled(self.resource):
+            raise Disabled(level.entity_id, self.resource)
+
     # --- changed limits ------------------------------------------------------------------------------
 
     def _plan_stale(self, level: Level, state: Bucket) -> Step:
@@ -222,7 +259,12 @@ class Planner:
         mark = (state.stamp, state.version)
         if level.reading is None or level.mark != mark:
             level.mark, level.reading = mark, None
-            return self._read(level)
+            return self.read(level)
+        if level.reading.entity.is_disabled(self.resource):
+            key = schema.bucket_key(level.entity_id, self.resource)
+            now_ms = self.request.now_ms
+            after = replace(state, stamp=stamps.off_stamp(now_ms))
+            return Write((lifecycle.disable(key, *mark, now_ms),), state, after, None)
         level.parent_id = level.reading.entity.parent_id
         resolved = self._resolve(level, level.reading)
         return self._rebase(level, state, resolved) if isinstance(resolved, Resolved) else resolved
@@ -261,12 +303,7 @@ class Planner:
     def _defaults(self) -> Defaults | None:
         if self.fresh_defaults is not None:
             return self.fresh_defaults
-        self.belief.defaults = True
         return self.knowledge.defaults(self.resource, self.request.now_ms)
-
-    def _read(self, level: Level) -> Read:
-        keys = reading.entity_keys(level.entity_id, self.resource)
-        return Read(keys + reading.defaults_keys(self.resource) if level.own else keys)
 
     def _amounts(self, level: Level, limits: Limits) -> Amounts:
         """Return what to spend at a level: all that is wanted, of an ancestor what it limits."""

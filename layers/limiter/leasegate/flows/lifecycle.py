@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import bucket as arithmetic
-from .. import schema
+from .. import schema, stamps
 from ..operations import (
     Action,
     Add,
@@ -18,6 +18,7 @@ from ..operations import (
     ItemAbsent,
     ItemExists,
     Key,
+    NotExists,
     Put,
     Remove,
     Set,
@@ -47,14 +48,15 @@ def create(
 ) -> tuple[Action, ...]:
     """Create a bucket if all that its limits were resolved from is still so: the actions of a transaction.
 
-    The first is the bucket's. The others hold the entity's parent, and both of its own limits, as read.
+    The first is the bucket's. The others hold the entity's parent, that it is enabled, and both of its own limits
+    (deleted ones by their version too), as read.
     """
     return (
         Put(schema.bucket_key(entity_id, resource), _bucket_item(state, amounts, request), ItemAbsent()),
         Update(
             schema.entity_key(entity_id),
             (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
-            holds(schema.ENTITY_PARENT, reading.entity.parent_id),
+            AllOf((holds(schema.ENTITY_PARENT, reading.entity.parent_id), *_is_enabled(resource))),
         ),
         Check(schema.entity_limits_key(entity_id, resource), _as_read(reading.for_resource)),
         Check(schema.entity_limits_key(entity_id, None), _as_read(reading.for_all)),
@@ -70,7 +72,7 @@ def recreate(
         Update(
             schema.entity_key(entity_id),
             (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
-            ItemExists(),
+            AllOf((ItemExists(), NotExists(schema.ENTITY_DELETING_AT))),
         ),
     )
 
@@ -126,6 +128,12 @@ def mark(key: Key, mark_text: str, only_under: str | None = None) -> Update:
     return Update(key, (Set(schema.STAMP, mark_text), Add(schema.VERSION, 1)), AllOf(tuple(conditions)))
 
 
+def disable(key: Key, mark_text: str, version: int, now_ms: int) -> Update:
+    """Let a bucket refuse everything, in place of the very mark that was seen before its entity was read."""
+    conditions = (Equals(schema.STAMP, mark_text), Equals(schema.VERSION, version))
+    return Update(key, (Set(schema.STAMP, stamps.off_stamp(now_ms)), Add(schema.VERSION, 1)), AllOf(conditions))
+
+
 def _bucket_item(state: Bucket, amounts: Amounts, request: Request) -> Item:
     item: dict[str, Value] = {
         schema.STAMP: state.stamp,
@@ -142,6 +150,14 @@ def _bucket_item(state: Bucket, amounts: Amounts, request: Request) -> Item:
     for name, tokens in amounts.items():
         item[schema.used_attribute(name)] = tokens
     return item
+
+
+def _is_enabled(resource: str) -> tuple[Condition, ...]:
+    return (
+        NotExists(schema.ENTITY_DELETING_AT),
+        NotExists(schema.disabled_attribute(None)),
+        NotExists(schema.disabled_attribute(resource)),
+    )
 
 
 def _as_read(stored: StoredLimits | None) -> Condition:

@@ -13,7 +13,7 @@ from .. import schema, stamps
 from ..errors import LeasegateError
 from ..knowledge import Ancestor, Defaults, Knowledge
 from ..limits import Limits
-from ..operations import Failed, Found, Item, Key, Outcome
+from ..operations import Failed, Found, Item, Key, Outcome, Page
 from ..schema import Bucket, Entity, StoredLimits
 
 
@@ -27,7 +27,7 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class EntityReading:
-    """An entity's record and its own limits, as one BatchGetItem returned them (no snapshot)."""
+    """An entity's record and its own limits (deleted ones too), as one BatchGetItem returned them: no snapshot."""
 
     entity: Entity
     for_resource: StoredLimits | None
@@ -35,11 +35,11 @@ class EntityReading:
 
     def resolve(self) -> Resolved | None:
         """Return the limits that are set on the entity itself, if any."""
-        if self.for_resource is not None:
+        if self.for_resource is not None and self.for_resource.limits:
             return Resolved(
                 stamps.stamp(stamps.ENTITY_RESOURCE, self.for_resource.version), self.for_resource.limits
             )
-        if self.for_all is not None:
+        if self.for_all is not None and self.for_all.limits:
             return Resolved(stamps.stamp(stamps.ENTITY, self.for_all.version), self.for_all.limits)
         return None
 
@@ -91,9 +91,11 @@ def parse_bucket_reading(items: Mapping[Key, Item], entity_id: str, resource: st
 
 def parse_defaults_reading(items: Mapping[Key, Item], resource: str) -> Defaults:
     """Take the defaults out of a complete read."""
+    item = items.get(schema.resource_defaults_key(resource))
     return Defaults(
-        resource=schema.parse_stored_limits(items.get(schema.resource_defaults_key(resource))),
-        system=schema.parse_stored_limits(items.get(schema.system_defaults_key())),
+        resource=_not_deleted(schema.parse_stored_limits(item)),
+        system=_not_deleted(schema.parse_stored_limits(items.get(schema.system_defaults_key()))),
+        is_disabled=item is not None and schema.DISABLED_AT in item,
     )
 
 
@@ -103,8 +105,19 @@ def learn_ancestor(
     """Remember an entity as an ancestor of others."""
     resolved = reading.resolve()
     names = frozenset[str]() if resolved is None else frozenset(resolved.limits)
-    ancestor = Ancestor(reading.entity.parent_id, names)
+    ancestor = Ancestor(reading.entity.parent_id, names, reading.entity.is_disabled(resource))
     knowledge.learn_ancestor(entity_id, resource, ancestor, read_at_ms)
+
+
+def page(outcome: Outcome) -> Page:
+    """Return the page that was read, or raise the :class:`StoreError` that stands in its place."""
+    match outcome:
+        case Page():
+            return outcome
+        case Failed(error):
+            raise error
+        case _:
+            raise LeasegateError(f"a listing cannot end as {type(outcome).__name__}")
 
 
 def found(outcome: Outcome) -> Mapping[Key, Item]:
@@ -116,3 +129,7 @@ def found(outcome: Outcome) -> Mapping[Key, Item]:
             raise error
         case _:
             raise LeasegateError(f"a read cannot end as {type(outcome).__name__}")
+
+
+def _not_deleted(stored: StoredLimits | None) -> StoredLimits | None:
+    return stored if stored is not None and stored.limits else None

@@ -1,5 +1,6 @@
 """The HTTP face, without a web framework: bodies in, values out, and the other way round.
 
-``requests`` reads what a caller asks, ``ratelimit`` writes the RateLimit fields, ``replies`` the answers. Pure:
-whoever serves HTTP brings the socket.
+``routes`` is the table of all that is answered, ``requests`` and ``administration`` read what a caller asks,
+``documents`` and ``replies`` write the answers, ``ratelimit`` the RateLimit fields, ``schemas`` says what all of
+it looks like. Pure: whoever serves HTTP brings the socket.
 """

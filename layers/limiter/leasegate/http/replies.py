@@ -1,4 +1,4 @@
-"""The answers: grants as JSON, everything else as problem+json (RFC 9457)."""
+"""The answers: what was granted or asked for as JSON, everything else as problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
-from ..errors import InvalidRequest, NotFound, RateLimitExceeded, StoreError, StoreThrottled, StoreUnavailable
+from ..errors import (
+    Conflict,
+    Disabled,
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    RateLimitExceeded,
+    StoreError,
+    StoreThrottled,
+    StoreUnavailable,
+)
 from ..states import Availability
+from .limits import write_states
 from .ratelimit import list_policies, name_policy, seconds, write_fields
+from .routes import RouteNotFound
 
 ROUND_TRIPS: Final = "Leasegate-Round-Trips"
 DEGRADED: Final = "Leasegate-Degraded"
@@ -21,7 +33,10 @@ _REDUCED_CAPACITY: Final = f"{_PROBLEM_TYPES}#temporary-reduced-capacity"
 
 _STATUSES: Final[Mapping[type, HTTPStatus]] = {
     RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    Disabled: HTTPStatus.FORBIDDEN,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
+    Conflict: HTTPStatus.CONFLICT,
+    IdempotencyConflict: HTTPStatus.UNPROCESSABLE_CONTENT,
     NotFound: HTTPStatus.NOT_FOUND,
     StoreThrottled: HTTPStatus.SERVICE_UNAVAILABLE,
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -36,12 +51,13 @@ _MAX_DETAIL_LENGTH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP response; ``headers`` without Content-Type."""
+    """An HTTP response; ``headers`` without Content-Type, ``counted`` is what metrics count it as."""
 
     status: int
     content_type: str
     headers: Mapping[str, str]
     body: str
+    counted: tuple[str, ...] = ()
 
     def with_round_trips(self, count: int) -> Reply:
         """Return the same reply that tells how many times the table was waited for."""
@@ -58,7 +74,18 @@ def reply_to_grant(availability: Availability, *, degraded: bool = False) -> Rep
     if degraded:
         body["degraded"] = True
         headers[DEGRADED] = "true"
-    return _reply(HTTPStatus.OK, "application/json", headers, body)
+    counted = ("Granted", "Degraded") if degraded else ("Granted",)
+    return _reply(HTTPStatus.OK, "application/json", headers, body, counted)
+
+
+def reply_with(document: Mapping[str, object], status: int = HTTPStatus.OK) -> Reply:
+    """Say that it was done, or what was asked for."""
+    return _reply(HTTPStatus(status), "application/json", {}, document, ("Answered",))
+
+
+def reply_without_content() -> Reply:
+    """Say that it was done, and that is all there is to say."""
+    return Reply(HTTPStatus.NO_CONTENT.value, "", {"Cache-Control": "no-store"}, "", ("Answered",))
 
 
 def reply_to_error(error: Exception) -> Reply:
@@ -76,11 +103,16 @@ def reply_to_error(error: Exception) -> Reply:
                     "retry_after_ms": error.retry_after_ms,
                 },
                 {"Retry-After": _retry_after(error.retry_after_ms)},
+                ("Refused", "Degraded"),
             )
+        case RouteNotFound():
+            return reply_without_route(error.allowed)
+        case Disabled():
+            return _problem(_status_of(error), {"detail": str(error)}, counted=("Disabled",))
         case InvalidRequest():
             status = HTTPStatus.UNPROCESSABLE_CONTENT if error.unprocessable else _status_of(error)
             return _problem(status, {"field": error.field, "detail": error.reason[:_MAX_DETAIL_LENGTH]})
-        case NotFound():
+        case NotFound() | Conflict() | IdempotencyConflict():
             return _problem(_status_of(error), {"detail": str(error)})
         case StoreThrottled():
             detail = {"detail": "The table is busy." + _doubt(error)}
@@ -90,12 +122,12 @@ def reply_to_error(error: Exception) -> Reply:
     return _problem(_status_of(error), {"detail": "The request could not be answered. The cause was logged."})
 
 
-def reply_without_route(allowed: str | None = None) -> Reply:
-    """Say that there is nothing at this path, or that it takes another method."""
-    if allowed is None:
+def reply_without_route(allowed: tuple[str, ...] = ()) -> Reply:
+    """Say that there is nothing at this path, or that it takes other methods."""
+    if not allowed:
         return _problem(HTTPStatus.NOT_FOUND, {"detail": "There is no such path."})
-    detail = {"detail": f"This path takes {allowed}."}
-    return _problem(HTTPStatus.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+    methods = ", ".join(allowed)
+    return _problem(HTTPStatus.METHOD_NOT_ALLOWED, {"detail": f"This path takes {methods}."}, {"Allow": methods})
 
 
 def _reply_to_refusal(error: RateLimitExceeded) -> Reply:
@@ -118,6 +150,7 @@ def _reply_to_refusal(error: RateLimitExceeded) -> Reply:
             **write_fields(list_policies(error.availability, refused)),
             "Retry-After": _retry_after(error.retry_after_ms),
         },
+        ("Refused", "CachedRefusals") if error.cached else ("Refused",),
     )
 
 
@@ -130,37 +163,38 @@ def _retry_after(retry_after_ms: int) -> str:
 
 
 def _doubt(error: StoreError) -> str:
-    return " The tokens may have been spent." if error.maybe_applied else ""
+    return " It may have been done all the same." if error.maybe_applied else ""
 
 
 def _describe(availability: Availability) -> dict[str, object]:
     return {
         "entity_id": availability.entity_id,
         "resource": availability.resource,
-        "limits": _describe_limits(availability),
+        "limits": write_states(availability),
         "ancestors": [
-            {"entity_id": level.entity_id, "limits": _describe_limits(level)} for level in availability.ancestors
+            {"entity_id": level.entity_id, "limits": write_states(level)} for level in availability.ancestors
         ],
     }
 
 
-def _describe_limits(availability: Availability) -> dict[str, dict[str, int]]:
-    return {
-        name: {
-            "available": state.available,
-            "capacity": state.capacity,
-            "retry_after_ms": state.retry_after_ms,
-        }
-        for name, state in availability.items()
-    }
-
-
-def _problem(status: HTTPStatus, members: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Reply:
+def _problem(
+    status: HTTPStatus,
+    members: Mapping[str, object],
+    headers: Mapping[str, str] | None = None,
+    counted: tuple[str, ...] = (),
+) -> Reply:
     """Write a problem; without a type of its own its title is the status's phrase, as RFC 9457 asks."""
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, **members}
-    return _reply(status, "application/problem+json", headers or {}, body)
+    default = ("Failed",) if status.is_server_error else ("Invalid",)
+    return _reply(status, "application/problem+json", headers or {}, body, counted or default)
 
 
-def _reply(status: HTTPStatus, content_type: str, headers: Mapping[str, str], body: Mapping[str, object]) -> Reply:
+def _reply(
+    status: HTTPStatus,
+    content_type: str,
+    headers: Mapping[str, str],
+    body: Mapping[str, object],
+    counted: tuple[str, ...],
+) -> Reply:
     text = json.dumps(body, separators=(",", ":"))
-    return Reply(status.value, content_type, {**headers, "Cache-Control": "no-store"}, text)
+    return Reply(status.value, content_type, {**headers, "Cache-Control": "no-store"}, text, counted)

@@ -1,4 +1,4 @@
-"""What is asked of the DynamoDB client for each operation, and how its answer reads.
+"""What is asked of the DynamoDB client for each operation, and how its answer reads; ``reads`` has the reads.
 
 A call holds its whole request, so that every attempt sends the very same one. ``send`` makes one attempt: it
 returns the outcome, a refusal among them, or raises what ``failures`` understands.
@@ -18,34 +18,36 @@ from ..operations import (
     Cancelled,
     Check,
     Condition,
-    Found,
+    Delete,
+    Get,
     Item,
-    Key,
     Operation,
     Outcome,
     Put,
+    Query,
     Refused,
+    Scan,
     Transact,
     Update,
 )
 from .expressions import compile_shape, take_apart
-from .failures import CANCELLED, CONDITION_FAILED, Unanswered, error_code
+from .failures import CANCELLED, CONDITION_FAILED, error_code
+from .pages import check_query, check_scan
+from .reads import BatchGetCall, GetCall, PageCall, query_request, scan_request
 from .transactions import check_transaction
-from .wire import decode_item, decode_key, encode_item, encode_key
+from .wire import decode_item, encode_item, encode_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from ..operations import Action, Change
-    from .wire import Wire
+    from .reads import Request
 
 _SHAPES_KEPT: Final = 1024
 _KEYS_IN_A_BATCH_MAX: Final = 100
-
-type Request = dict[str, Any]
 
 
 class Call(Protocol):
@@ -83,7 +85,9 @@ class Desk:
             case Update():
                 return (UpdateCall(self._client, self._update(operation)),)
             case Put():
-                return (PutCall(self._client, self._put(operation), operation.item),)
+                return (WholeItemCall(self._client.put_item, self._put(operation), operation.item),)
+            case Delete():
+                return (WholeItemCall(self._client.delete_item, self._delete(operation), None),)
             case Transact():
                 check_transaction(operation)
                 actions = [self._action(action) for action in operation.actions]
@@ -91,6 +95,14 @@ class Desk:
             case BatchGet(keys):
                 chunks = batched(dict.fromkeys(keys), _KEYS_IN_A_BATCH_MAX, strict=False)
                 return tuple([BatchGetCall(self._client, self._table_name, chunk) for chunk in chunks])
+            case Get():
+                return (GetCall(self._client, self._table_name, operation),)
+            case Query():
+                check_query(operation)
+                return (PageCall(self._client.query, query_request(self._table_name, operation)),)
+            case Scan():
+                check_scan(operation)
+                return (PageCall(self._client.scan, scan_request(self._table_name, operation)),)
         raise TypeError(f"not an operation: {operation!r}")
 
     def _action(self, action: Action) -> TransactWriteItemTypeDef:
@@ -99,6 +111,8 @@ class Desk:
                 return cast("TransactWriteItemTypeDef", {"Update": self._update(action)})
             case Put():
                 return cast("TransactWriteItemTypeDef", {"Put": self._put(action)})
+            case Delete():
+                return cast("TransactWriteItemTypeDef", {"Delete": self._delete(action)})
             case Check():
                 request = self._request((), action.condition) | {"Key": encode_key(action.key)}
                 return cast("TransactWriteItemTypeDef", {"ConditionCheck": request})
@@ -114,6 +128,11 @@ class Desk:
     def _put(self, put: Put) -> Request:
         request = self._request((), put.condition)
         request["Item"] = encode_item(put.key, put.item)
+        return request
+
+    def _delete(self, delete: Delete) -> Request:
+        request = self._request((), delete.condition)
+        request["Key"] = encode_key(delete.key)
         return request
 
     def _request(self, changes: tuple[Change, ...], condition: Condition | None) -> Request:
@@ -148,23 +167,24 @@ class UpdateCall:
             answer = self._client.update_item(**self._request)
         except ClientError as error:
             return _refusal(error)
-        return Applied(decode_item(answer["Attributes"]))
+        # An update that only takes away, from an item that is not there, leaves nothing that could be sent.
+        return Applied(decode_item(answer.get("Attributes", {})))
 
 
-class PutCall:
-    """PutItem."""
+class WholeItemCall:
+    """PutItem or DeleteItem; ``write`` is the client's method for it, ``item`` what there is afterwards."""
 
-    __slots__ = ("_client", "_item", "_request")
+    __slots__ = ("_item", "_request", "_write")
     writes: Final = True
 
-    def __init__(self, client: DynamoDBClient, request: Request, item: Item) -> None:
-        self._client = client
+    def __init__(self, write: Callable[..., object], request: Request, item: Item | None) -> None:
+        self._write = write
         self._request = request
         self._item = item
 
     def send(self) -> Outcome:
         try:
-            self._client.put_item(**self._request)
+            self._write(**self._request)
         except ClientError as error:
             return _refusal(error)
         return Applied(self._item)
@@ -187,30 +207,6 @@ class TransactCall:
         except ClientError as error:
             return _cancellation(error)
         return Applied(None)
-
-
-class BatchGetCall:
-    """BatchGetItem of at most 100 keys; keeps what was found, and asks again only for what was not answered."""
-
-    __slots__ = ("_client", "_found", "_pending", "_table_name")
-    writes: Final = False
-
-    def __init__(self, client: DynamoDBClient, table_name: str, keys: tuple[Key, ...]) -> None:
-        self._client = client
-        self._table_name = table_name
-        self._found: dict[Key, Item] = {}
-        self._pending: list[Mapping[str, Wire]] = [encode_key(key) for key in keys]
-
-    def send(self) -> Outcome:
-        request: Request = {self._table_name: {"Keys": self._pending, "ConsistentRead": True}}
-        answer = self._client.batch_get_item(RequestItems=request)
-        for items in answer["Responses"].values():
-            for attributes in items:
-                self._found[decode_key(attributes)] = decode_item(attributes)
-        self._pending = [key for table in answer.get("UnprocessedKeys", {}).values() for key in table["Keys"]]
-        if self._pending:
-            raise Unanswered(f"{len(self._pending)} keys were not processed")
-        return Found(self._found)
 
 
 def _refusal(error: ClientError) -> Refused:

@@ -18,8 +18,10 @@ from ..operations import (
     Between,
     Change,
     Condition,
+    Discard,
     Equals,
     Exists,
+    Initialize,
     Item,
     ItemAbsent,
     ItemExists,
@@ -104,7 +106,9 @@ def changed(item: Item | None, changes: tuple[Change, ...]) -> dict[str, Value]:
     """Return a new item: the old one with every change applied; None stands for an absent item.
 
     Raises :class:`StoreError` where DynamoDB would reject the update of this item, such as adding a number to a
-    string; ``ValueError`` for changes that no item could take.
+    string; ``ValueError`` for changes that no item could take. An absent item from which attributes are only
+    taken away is there afterwards, without any, as in DynamoDB Local; DynamoDB itself, by the tests of ScyllaDB's
+    Alternator, then makes none. An update for which that matters has a condition.
     """
     if not changes:
         raise ValueError("an update needs at least one change")
@@ -122,7 +126,22 @@ def changed(item: Item | None, changes: tuple[Change, ...]) -> dict[str, Value]:
                 new[attribute] = _sum(new.get(attribute, _MISSING), change.value)
             case Remove():
                 new.pop(attribute, None)
+            case Initialize():
+                new.setdefault(attribute, stored(change.value))
+            case Discard():
+                rest = _difference(new.pop(attribute, _MISSING), change.members)
+                if rest:
+                    new[attribute] = rest
     return new
+
+
+def _difference(old: Value, members: frozenset[str]) -> frozenset[str]:
+    members = checked_set(members)
+    if old is _MISSING:
+        return frozenset()
+    if isinstance(old, frozenset):
+        return old - members
+    raise StoreError(f"cannot take members out of a {type(old).__name__}")
 
 
 def _sum(old: Value, addend: int | frozenset[str]) -> Value:

@@ -23,8 +23,10 @@ from ..operations import (
     Between,
     Change,
     Condition,
+    Discard,
     Equals,
     Exists,
+    Initialize,
     ItemAbsent,
     ItemExists,
     NotEquals,
@@ -58,7 +60,9 @@ def take_apart(changes: tuple[Change, ...], condition: Condition | None) -> tupl
     values: list[Wire] = []
     for change in changes:
         shape += (type(change), change.attribute)
-        if not isinstance(change, Remove):
+        if isinstance(change, Discard):
+            values.append(encode(change.members))
+        elif not isinstance(change, Remove):
             values.append(encode(change.value))
     if condition is not None:
         _take_condition_apart(condition, shape, values)
@@ -98,7 +102,13 @@ def compile_shape(shape: Shape) -> Expressions:
 
 
 _COMPARISONS: Final[Mapping[type, str]] = {Equals: "=", NotEquals: "<>", Below: "<", AtMost: "<=", AtLeast: ">="}
-_CLAUSES: Final[Mapping[type, str]] = {Set: "SET", Add: "ADD", Remove: "REMOVE"}
+_CLAUSES: Final[Mapping[type, str]] = {
+    Set: "SET",
+    Initialize: "SET",
+    Add: "ADD",
+    Discard: "DELETE",
+    Remove: "REMOVE",
+}
 
 
 class _Compilation:
@@ -123,20 +133,21 @@ class _Compilation:
         )
 
     def _update(self, changes: int) -> str:
-        clauses: dict[type, list[str]] = {Set: [], Add: [], Remove: []}
+        clauses: dict[str, list[str]] = {clause: [] for clause in _CLAUSES.values()}
         for _ in range(changes):
             kind = cast("type", next(self._tokens))
             attribute = cast("str", next(self._tokens))
             if attribute in self._names:
                 raise ValueError(f"two changes of one attribute: {attribute}")
-            name = self._name(attribute)
-            if kind is Set:
-                clauses[Set].append(f"{name} = {self._value()}")
-            elif kind is Add:
-                clauses[Add].append(f"{name} {self._value()}")
-            else:
-                clauses[Remove].append(name)
-        return " ".join(f"{_CLAUSES[kind]} {', '.join(parts)}" for kind, parts in clauses.items() if parts)
+            clauses[_CLAUSES[kind]].append(self._change(kind, self._name(attribute)))
+        return " ".join(f"{clause} {', '.join(parts)}" for clause, parts in clauses.items() if parts)
+
+    def _change(self, kind: type, name: str) -> str:
+        if kind is Set:
+            return f"{name} = {self._value()}"
+        if kind is Initialize:
+            return f"{name} = if_not_exists({name}, {self._value()})"
+        return name if kind is Remove else f"{name} {self._value()}"
 
     def _condition(self, kind: object, *, inside: bool) -> str:
         """Write one condition.

@@ -15,19 +15,23 @@ from ..operations import (
     Applied,
     BatchGet,
     Cancelled,
-    Check,
+    Delete,
     Failed,
     Found,
+    Get,
     Item,
     Key,
     Operation,
     Outcome,
     Put,
+    Query,
     Refused,
+    Scan,
     Transact,
     Update,
 )
 from .evaluation import changed, holds
+from .pages import read_page
 from .transactions import check_transaction
 from .values import stored
 
@@ -84,6 +88,16 @@ class MemoryRepository:
                 return Found({key: items[key] for key in keys if key in items})
             case Transact():
                 return self._transact(operation)
+            case Get(key):
+                item = self._items.get(key)
+                return Found({} if item is None else {key: item})
+            case Delete():
+                return self._delete(operation)
+            case Query() | Scan():
+                try:
+                    return read_page(self._items, operation)
+                except StoreError as error:
+                    return Failed(error)
         raise TypeError(f"not an operation: {operation!r}")
 
     def _write(self, action: Update | Put) -> Outcome:
@@ -97,6 +111,13 @@ class MemoryRepository:
         self._items[action.key] = new
         return Applied(new)
 
+    def _delete(self, action: Delete) -> Outcome:
+        refusal = self._refusal(action)
+        if refusal is not None:
+            return refusal
+        self._items.pop(action.key, None)
+        return Applied(None)
+
     def _transact(self, transaction: Transact) -> Outcome:
         check_transaction(transaction)
         known = self._transactions.get(transaction.token)
@@ -109,13 +130,16 @@ class MemoryRepository:
             written = {
                 action.key: self._written(action, self._items.get(action.key))
                 for action, refusal in zip(transaction.actions, refusals, strict=True)
-                if refusal is None and not isinstance(action, Check)
+                if refusal is None and isinstance(action, Update | Put)
             }
         except StoreError as error:
             return Failed(error)
         if any(refusals):
             return Cancelled(refusals)
         self._items.update(written)
+        for action in transaction.actions:
+            if isinstance(action, Delete):
+                self._items.pop(action.key, None)
         self._remember(transaction)
         return Applied(None)
 

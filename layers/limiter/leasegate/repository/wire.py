@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StoreError
-from ..operations import Item, Key, Value
-from ..schema import PK, SK
+from ..operations import Item, Key, Position, Value
+from ..schema import GSI1PK, GSI1SK, PK, SK
 from .values import checked_name, checked_number, checked_set
 
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ def encode_item(key: Key, item: Item) -> dict[str, Wire]:
     return encode_key(key) | {name: encode(value) for name, value in item.items()}
 
 
+def encode_position(position: Position, partition: str) -> dict[str, Wire]:
+    """Write where a page of this partition ended; in the index, ``partition`` is the index's."""
+    attributes = encode_key(position.key)
+    if position.index_sk is not None:
+        attributes |= {GSI1PK: {"S": partition}, GSI1SK: {"S": position.index_sk}}
+    return attributes
+
+
 def decode(value: Wire) -> Value:
     """Read a value that DynamoDB sent; raises :class:`StoreError` for one that Leasegate never writes."""
     for kind, content in value.items():
@@ -79,6 +87,12 @@ def decode_key(attributes: Mapping[str, Wire]) -> Key:
 def decode_item(attributes: Mapping[str, Wire]) -> Item:
     """Read an item that DynamoDB sent, without its key."""
     return {name: decode(value) for name, value in attributes.items() if name not in (PK, SK)}
+
+
+def decode_position(attributes: Mapping[str, Wire]) -> Position:
+    """Read where a page that DynamoDB sent ended, of the table or of the index."""
+    index_sk = attributes.get(GSI1SK)
+    return Position(decode_key(attributes), None if index_sk is None else index_sk["S"])
 
 
 def decode_number(text: str) -> int:

@@ -1,0 +1,28 @@
+"""Saying who may spend what: limits, entities, their buckets, the registry of resources, and the record of it all.
+
+Every change leaves an audit record, written in the same transaction as the change itself.
+"""
+
+from __future__ import annotations
+
+from .audit import AuditReading
+from .buckets import BucketAdministration
+from .entities import EntityAdministration
+from .limits import LimitsAdministration
+from .resources import ResourceAdministration
+
+__all__ = ["Administrator"]
+
+
+class Administrator(
+    LimitsAdministration, ResourceAdministration, EntityAdministration, BucketAdministration, AuditReading
+):
+    """Administers one table; it cannot spend. Safe to share between threads.
+
+    Args:
+        repository: where the table is, a ``DynamoRepository`` or a ``MemoryRepository``.
+        clock: returns the time since 1970 in ms.
+        knowledge: what is remembered.
+        timeout_ms: the time for all round trips of one call, repetitions included.
+        actor: who is behind a change that does not say so itself.
+    """

@@ -1,0 +1,5 @@
+"""``python -m leasegate.cli``."""
+
+from . import main
+
+main()

@@ -1,0 +1,328 @@
+"""The routes: what the API answers, at which path, with what.
+
+One table, of which the functions take their routing, ``scripts/openapi.py`` the OpenAPI document, and tests what
+there is to try. Names of bodies and answers are those of :mod:`leasegate.http.schemas`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of a query; ``schema`` names what its text stands for."""
+
+    name: str
+    schema: str
+    about: str
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path.
+
+    Attributes:
+        method: of HTTP.
+        path: with parameters in braces.
+        operation: names the operation, in code as in the document.
+        summary: what it does, in a sentence.
+        answers: the answers to success: the name of the body, or None without one, by status.
+        problems: the statuses of its own problems; 400, 500 and 503 are everybody's.
+        query: the parameters that the query may have.
+        body: the name of the body, or None where there must not be one.
+        needs_body: whether the body must be there.
+    """
+
+    method: str
+    path: str
+    operation: str
+    summary: str
+    answers: Mapping[int, str | None]
+    problems: tuple[int, ...] = ()
+    query: tuple[Parameter, ...] = ()
+    body: str | None = None
+    needs_body: bool = True
+
+
+class RouteNotFound(LookupError):
+    """Nothing is there; or ``allowed`` are the methods that the path takes."""
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        """Tell the methods."""
+        self.allowed = allowed
+        super().__init__(f"no such route; this path takes {', '.join(allowed) or 'nothing'}")
+
+
+class RouteTable:
+    """Finds routes by method and path; those that are answered ``elsewhere`` only show their methods."""
+
+    def __init__(self, routes: Iterable[Route], elsewhere: Iterable[Route] = ()) -> None:
+        """Hold these routes."""
+        self._found = [(route.path.split("/"), route, True) for route in routes]
+        self._found += [(route.path.split("/"), route, False) for route in elsewhere]
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """Return the route, and the parameters in the path by name; raise :class:`RouteNotFound` without one."""
+        segments = path.split("/")
+        allowed: list[str] = []
+        for template, route, is_here in self._found:
+            parameters = _parameters(template, segments)
+            if parameters is None:
+                continue
+            if route.method == method and is_here:
+                return route, parameters
+            allowed.append(route.method)
+        raise RouteNotFound(tuple(allowed))
+
+
+def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | None:
+    if len(template) != len(segments):
+        return None
+    parameters: dict[str, str] = {}
+    for part, segment in zip(template, segments, strict=True):
+        if part.startswith("{") and segment:
+            # No id has a percent sign: what has one was passed on as it stood in the URL.
+            parameters[part[1:-1]] = unquote(segment) if "%" in segment else segment
+        elif part != segment:
+            return None
+    return parameters
+
+
+# --- the table -------------------------------------------------------------------------------------
+
+_PAGE: Final = (
+    Parameter("cursor", "Cursor", "Where the page before ended; without it, the first page."),
+    Parameter("page_size", "PageSize", "The most items of the page."),
+)
+
+_ENTITY: Final = "/entities/{entity_id}"
+_ENTITY_LIMITS: Final = f"{_ENTITY}/limits"
+_ENTITY_RESOURCE_LIMITS: Final = f"{_ENTITY}/limits/{{resource}}"
+_RESOURCE: Final = "/resources/{resource}"
+_RESOURCE_LIMITS: Final = f"{_RESOURCE}/limits"
+_SYSTEM_LIMITS: Final = "/system/limits"
+
+ACQUIRE: Final = Route(
+    "POST",
+    "/acquire",
+    "acquire",
+    "Spend tokens of an entity for a resource, and of all its ancestors, or refuse.",
+    {200: "Grant"},
+    problems=(403, 404, 422, 429),
+    body="Acquire",
+)
+
+ADMINISTRATION: Final = (
+    # entities
+    Route("GET", "/entities", "list_entities", "List the entities without a parent.", {200: "Names"}, query=_PAGE),
+    Route("GET", _ENTITY, "get_entity", "Show an entity.", {200: "Entity"}, (404,)),
+    Route(
+        "PUT",
+        _ENTITY,
+        "put_entity",
+        "Create an entity, or replace its parent, name and metadata.",
+        {200: "Entity", 201: "Entity"},
+        (404, 409),
+        body="EntityFields",
+    ),
+    Route(
+        "PATCH",
+        _ENTITY,
+        "update_entity",
+        "Change what is given of an entity, by a JSON merge patch: null removes. A new parent_id moves it.",
+        {200: "Entity"},
+        (404, 409),
+        body="EntityChanges",
+    ),
+    Route(
+        "DELETE",
+        _ENTITY,
+        "delete_entity",
+        "Delete an entity, its limits and its buckets. 202 means that time ran out: repeat the request.",
+        {202: "Deletion", 204: None},
+        (404, 409),
+        query=(Parameter("children", "Children", "What becomes of its children."),),
+    ),
+    Route(
+        "GET", f"{_ENTITY}/children", "list_children", "List an entity's children.", {200: "Names"}, query=_PAGE
+    ),
+    Route(
+        "GET", f"{_ENTITY}/buckets", "list_buckets", "List an entity's buckets.", {200: "Buckets"}, (404,), _PAGE
+    ),
+    Route(
+        "GET",
+        f"{_ENTITY}/resolution",
+        "resolve_limits",
+        "Say which limits hold for an entity and a resource, and why.",
+        {200: "Resolution"},
+        query=(Parameter("resource", "Identifier", "The resource.", is_required=True),),
+    ),
+    Route(
+        "POST",
+        f"{_ENTITY}/disable",
+        "disable_entity",
+        "Let an entity spend nothing, of one resource or of all.",
+        {200: "Switch"},
+        (404, 409),
+        body="EntitySwitch",
+        needs_body=False,
+    ),
+    Route(
+        "POST",
+        f"{_ENTITY}/enable",
+        "enable_entity",
+        "Let an entity spend again, of one resource or of all.",
+        {200: "Switch"},
+        (404, 409),
+        body="EntitySwitch",
+        needs_body=False,
+    ),
+    Route(
+        "POST",
+        f"{_ENTITY}/reset",
+        "reset",
+        "Fill up the bucket of an entity and a resource, debts forgiven.",
+        {200: "Replenishment"},
+        (404, 409, 422),
+        body="Reset",
+    ),
+    Route(
+        "POST",
+        f"{_ENTITY}/top-up",
+        "top_up",
+        "Add tokens to the bucket of an entity and a resource, never to more than full.",
+        {200: "Replenishment"},
+        (404, 409, 422),
+        body="TopUp",
+    ),
+    Route(
+        "POST",
+        f"{_ENTITY}/finish-changes",
+        "finish_changes",
+        "Finish changes of an entity that has_pending_changes; to repeat the change does so too.",
+        {204: None},
+        body="Nothing",
+        needs_body=False,
+    ),
+    # limits of entities
+    Route(
+        "GET",
+        _ENTITY_LIMITS,
+        "get_entity_limits",
+        "Show an entity's limits for all resources that it has no others for.",
+        {200: "Limits"},
+        (404,),
+    ),
+    Route(
+        "PUT",
+        _ENTITY_LIMITS,
+        "set_entity_limits",
+        "Limit an entity for all resources that it has no other limits for; its next acquire obeys.",
+        {200: "Limits"},
+        (409,),
+        body="SetLimits",
+    ),
+    Route("DELETE", _ENTITY_LIMITS, "delete_entity_limits", "Delete an entity's limits.", {204: None}, (404, 409)),
+    Route(
+        "GET",
+        f"{_ENTITY}/limits-by-resource",
+        "list_limits",
+        "List all limits that are set on an entity, those for all resources first.",
+        {200: "LimitsByResource"},
+        query=_PAGE,
+    ),
+    Route(
+        "GET",
+        _ENTITY_RESOURCE_LIMITS,
+        "get_entity_resource_limits",
+        "Show an entity's limits for one resource.",
+        {200: "Limits"},
+        (404,),
+    ),
+    Route(
+        "PUT",
+        _ENTITY_RESOURCE_LIMITS,
+        "set_entity_resource_limits",
+        "Limit an entity for one resource; its next acquire obeys.",
+        {200: "Limits"},
+        (409,),
+        body="SetLimits",
+    ),
+    Route(
+        "DELETE",
+        _ENTITY_RESOURCE_LIMITS,
+        "delete_entity_resource_limits",
+        "Delete an entity's limits for one resource.",
+        {204: None},
+        (404, 409),
+    ),
+    # resources
+    Route(
+        "GET",
+        "/resources",
+        "list_resources",
+        "List the resources that have defaults.",
+        {200: "Names"},
+        query=(Parameter("consistent", "Flag", "false costs half, and may miss what just changed."),),
+    ),
+    Route("GET", _RESOURCE, "get_resource", "Show a resource's defaults, and its switch.", {200: "Resource"}),
+    Route("GET", _RESOURCE_LIMITS, "get_resource_limits", "Show a resource's defaults.", {200: "Limits"}, (404,)),
+    Route(
+        "PUT",
+        _RESOURCE_LIMITS,
+        "set_resource_limits",
+        "Limit, for a resource, every entity that has no limits of its own; obeyed within seconds.",
+        {200: "Limits"},
+        body="SetLimits",
+    ),
+    Route(
+        "DELETE", _RESOURCE_LIMITS, "delete_resource_limits", "Delete a resource's defaults.", {204: None}, (404,)
+    ),
+    Route(
+        "POST",
+        f"{_RESOURCE}/disable",
+        "disable_resource",
+        "Let nobody spend a resource, within seconds.",
+        {200: "Switch"},
+        body="Nothing",
+        needs_body=False,
+    ),
+    Route(
+        "POST",
+        f"{_RESOURCE}/enable",
+        "enable_resource",
+        "Let a resource be spent again, within seconds.",
+        {200: "Switch"},
+        body="Nothing",
+        needs_body=False,
+    ),
+    # the system
+    Route("GET", _SYSTEM_LIMITS, "get_system_limits", "Show the system's defaults.", {200: "Limits"}, (404,)),
+    Route(
+        "PUT",
+        _SYSTEM_LIMITS,
+        "set_system_limits",
+        "Limit whatever no other level limits; obeyed within seconds.",
+        {200: "Limits"},
+        body="SetLimits",
+    ),
+    Route("DELETE", _SYSTEM_LIMITS, "delete_system_limits", "Delete the system's defaults.", {204: None}, (404,)),
+    Route(
+        "GET",
+        "/audit",
+        "list_audit",
+        "List the changes of the last 90 days, the latest first.",
+        {200: "AuditRecords"},
+        query=(
+            Parameter("scope", "Scope", "What was changed.", is_required=True),
+            *_PAGE,
+        ),
+    ),
+)
+
+ROUTES: Final = (ACQUIRE, *ADMINISTRATION)

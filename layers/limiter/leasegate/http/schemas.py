@@ -1,0 +1,291 @@
+"""What bodies look like, as JSON Schema (2020-12) under the names that the routes use.
+
+For documents and tests: the functions read bodies with code of their own, which a test holds to these schemas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..identifiers import MAX_TOKENS
+from ..limits import MAX_LIMITS, MAX_PERIOD_MS
+from ..records import LEVELS
+from .limits import PERIODS_MS
+
+type Schema = dict[str, object]
+
+
+def ref(name: str) -> Schema:
+    """Point at a schema of this table, from within an OpenAPI document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(
+    required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, about: str = ""
+) -> Schema:
+    """Describe an object without any other fields."""
+    schema: Schema = {"type": "object", "properties": {**required, **(optional or {})}}
+    if required:
+        schema["required"] = list(required)
+    schema["additionalProperties"] = False
+    return {"description": about, **schema} if about else schema
+
+
+def _array(items: Schema, **more: object) -> Schema:
+    return {"type": "array", "items": items, **more}
+
+
+def _map(values: Schema, about: str = "", **more: object) -> Schema:
+    schema: Schema = {"type": "object", "additionalProperties": values, **more}
+    return {"description": about, **schema} if about else schema
+
+
+def _or_null(schema: Schema, about: str = "") -> Schema:
+    either: Schema = {"anyOf": [schema, {"type": "null"}]}
+    return {"description": about, **either} if about else either
+
+
+def _string(about: str = "", **more: object) -> Schema:
+    schema: Schema = {"type": "string", **more}
+    return {"description": about, **schema} if about else schema
+
+
+def _integer(low: int | None = None, high: int | None = None, about: str = "") -> Schema:
+    schema: Schema = {"type": "integer"}
+    if low is not None:
+        schema["minimum"] = low
+    if high is not None:
+        schema["maximum"] = high
+    return {"description": about, **schema} if about else schema
+
+
+def _boolean(about: str) -> Schema:
+    return {"description": about, "type": "boolean"}
+
+
+def _page(items: Schema) -> Schema:
+    return _object({"items": _array(items)}, {"cursor": ref("Cursor")}, "A page; without a cursor it is the last.")
+
+
+_MS: Final = "ms since 1970"
+_TOKENS: Final = _integer(1, MAX_TOKENS)
+_BY_LIMIT: Final[Schema] = {"propertyNames": ref("LimitName"), "minProperties": 1, "maxProperties": MAX_LIMITS}
+
+_IDENTIFIERS: Final[Mapping[str, Schema]] = {
+    "Identifier": _string("An entity or a resource.", pattern="^[A-Za-z0-9._:@+-]{1,256}$"),
+    "LimitName": _string("A limit.", pattern="^[a-z0-9_-]{1,32}$"),
+    "Scope": _string(
+        'What was changed: "system", "resource:{id}" or "entity:{id}".',
+        pattern="^(system|(resource|entity):[A-Za-z0-9._:@+-]{1,256})$",
+    ),
+    "Cursor": _string("Opaque; from the page before.", minLength=1),
+    "PageSize": {**_integer(1, 1_000), "default": 100},
+    "Flag": {"type": "boolean", "default": True},
+    "Children": _string(
+        'What becomes of children: "reparent" gives them to the parent above.',
+        enum=["refuse", "reparent"],
+        default="refuse",
+    ),
+}
+
+_LIMITS: Final[Mapping[str, Schema]] = {
+    "Limit": _object(
+        {
+            "name": ref("LimitName"),
+            "capacity": {**_TOKENS, "description": "The most tokens that are there at once."},
+            "amount": {**_TOKENS, "description": "The tokens that come back every period, evenly."},
+            "period_ms": _integer(1, MAX_PERIOD_MS),
+        }
+    ),
+    "PeriodicLimit": _object(
+        {"name": ref("LimitName"), "amount": _TOKENS, "period": _string(enum=list(PERIODS_MS))},
+        {"burst": {**_TOKENS, "description": "The most at once; as much as amount where it is not given."}},
+    ),
+    "GivenLimits": _array({"anyOf": [ref("PeriodicLimit"), ref("Limit")]}, minItems=1, maxItems=MAX_LIMITS),
+    "SetLimits": _object({"limits": ref("GivenLimits")}),
+    "Limits": _object({"limits": _array(ref("Limit"), maxItems=MAX_LIMITS)}),
+    "LimitsByResource": _page(
+        _object(
+            {
+                "resource": _or_null(ref("Identifier"), "null: all resources without limits of their own"),
+                "limits": _array(ref("Limit")),
+            }
+        )
+    ),
+    "Resolution": _object(
+        {
+            "entity_id": ref("Identifier"),
+            "resource": ref("Identifier"),
+            "level": _or_null(_string(enum=list(LEVELS)), "The level that wins; null where none has limits."),
+            "limits": _array(ref("Limit")),
+            "levels": _map(
+                _array(ref("Limit")), "All levels that have limits.", propertyNames={"enum": list(LEVELS)}
+            ),
+            "reason": _string("Why this level wins."),
+            "disabled": _boolean("Nothing may be spent, whatever the limits say."),
+        }
+    ),
+}
+
+_SPENDING: Final[Mapping[str, Schema]] = {
+    "Acquire": _object(
+        {
+            "entity_id": ref("Identifier"),
+            "resource": ref("Identifier"),
+            "consume": _map(_integer(0, MAX_TOKENS), "Tokens by limit.", **_BY_LIMIT),
+        },
+        {
+            "limits": ref("GivenLimits"),
+            "parent_id": {**ref("Identifier"), "description": "A hint for the first read, never trusted."},
+            "cascade": {"enum": [True, False, "transaction"], "default": True},
+        },
+    ),
+    "LimitStates": _map(
+        _object(
+            {
+                "available": _integer(about="Whole tokens; negative in debt."),
+                "capacity": _TOKENS,
+                "retry_after_ms": _integer(0, about="When the same cost will be there."),
+            }
+        ),
+        propertyNames=ref("LimitName"),
+    ),
+    "Ancestors": _array(_object({"entity_id": ref("Identifier"), "limits": ref("LimitStates")})),
+    "Grant": _object(
+        {
+            "granted": {"const": True},
+            "entity_id": ref("Identifier"),
+            "resource": ref("Identifier"),
+            "limits": ref("LimitStates"),
+            "ancestors": ref("Ancestors"),
+        },
+        {"degraded": {"const": True, "description": "The table did not answer; nothing was spent."}},
+    ),
+}
+
+_ENTITIES: Final[Mapping[str, Schema]] = {
+    "Names": _page(ref("Identifier")),
+    "Metadata": _map(_string(maxLength=256), propertyNames={"minLength": 1, "maxLength": 256}, maxProperties=50),
+    "Name": _or_null(_string(minLength=1, maxLength=256)),
+    "EntityFields": _object(
+        {}, {"parent_id": _or_null(ref("Identifier")), "name": ref("Name"), "metadata": ref("Metadata")}
+    ),
+    "EntityChanges": _object(
+        {},
+        {
+            "parent_id": _or_null(ref("Identifier")),
+            "name": ref("Name"),
+            "metadata": _or_null(
+                _map(_or_null(_string(maxLength=256)), propertyNames={"minLength": 1, "maxLength": 256})
+            ),
+        },
+        "A JSON merge patch (RFC 7396).",
+    ),
+    "Entity": _object(
+        {
+            "entity_id": ref("Identifier"),
+            "parent_id": _or_null(ref("Identifier")),
+            "name": ref("Name"),
+            "metadata": ref("Metadata"),
+            "created_at_ms": _or_null(_integer(0), f"{_MS}; null where it only has limits, buckets or a state"),
+            "disabled_at_ms": _or_null(_integer(0), f"{_MS}; null where it is not disabled as a whole"),
+            "disabled_resources": _map(_integer(0), _MS, propertyNames=ref("Identifier")),
+            "children": _integer(0, about="How many entities are right below."),
+            "buckets": _integer(0, about="How many resources it has buckets for."),
+            "is_being_deleted": _boolean("Its deletion began, and is to be repeated."),
+            "has_pending_changes": _boolean("Not every bucket was told of a change, which is to be repeated."),
+        }
+    ),
+    "Deletion": _object(
+        {"limits": _integer(0), "buckets": _integer(0), "children_moved": _integer(0)},
+        about="How much this request deleted; there is more.",
+    ),
+    "EntitySwitch": _object({}, {"resource": {**ref("Identifier"), "description": "All, if it is not given."}}),
+    "Nothing": _object({}),
+    "Switch": _object({"disabled": {"type": "boolean"}, "changed": _boolean("false where it was so before.")}),
+    "Buckets": _page(
+        _object(
+            {
+                "resource": ref("Identifier"),
+                "source": _string(
+                    "The level of its limits, inline (given with a call), stale (they changed since) or disabled."
+                ),
+                "limits": ref("LimitStates"),
+            }
+        )
+    ),
+    "Reset": _object(
+        {"resource": ref("Identifier")},
+        {"limits": _array(ref("LimitName"), minItems=1), "operation_id": ref("OperationId")},
+    ),
+    "TopUp": _object(
+        {
+            "resource": ref("Identifier"),
+            "tokens": _map(_integer(0, MAX_TOKENS), "Tokens by limit.", **_BY_LIMIT),
+        },
+        {"operation_id": ref("OperationId")},
+    ),
+    "OperationId": {**ref("Identifier"), "description": "Makes it safe to repeat for 90 days."},
+    "Replenishment": _object({"done": _boolean("false where this operation was done before.")}),
+}
+
+_RECORDS: Final[Mapping[str, Schema]] = {
+    "Resource": _object(
+        {
+            "resource": ref("Identifier"),
+            "limits": _array(ref("Limit"), maxItems=MAX_LIMITS),
+            "disabled_at_ms": _or_null(_integer(0), f"{_MS}; null where it is not disabled"),
+        }
+    ),
+    "AuditRecords": _page(
+        _object(
+            {
+                "scope": ref("Scope"),
+                "id": _string("Names the change among those of the same ms."),
+                "at_ms": _integer(0, about=_MS),
+                "actor": _string("The ARN of who signed the request."),
+                "action": _string(),
+                "resource": _or_null(ref("Identifier")),
+                "before": {"description": "What was there; null for nothing."},
+                "after": {"description": "What is there now; null for nothing."},
+            }
+        )
+    ),
+}
+
+_PROBLEM: Final[Mapping[str, Schema]] = {
+    "type": _string(format="uri-reference"),
+    "title": _string(),
+    "status": _integer(400, 599),
+    "detail": _string(),
+}
+
+_PROBLEMS: Final[Mapping[str, Schema]] = {
+    "Problem": _object(_PROBLEM, {"retry_after_ms": _integer(0)}, "RFC 9457."),
+    "InvalidRequest": _object(
+        {**_PROBLEM, "field": _string("The path of what is wrong; body, where it is the body as such.")}
+    ),
+    "Refusal": _object(
+        {
+            **_PROBLEM,
+            "violated-policies": _array(_string(), minItems=1),
+            "granted": {"const": False},
+            "retry_after_ms": _integer(0),
+            "entity_id": ref("Identifier"),
+            "resource": ref("Identifier"),
+            "limits": ref("LimitStates"),
+            "ancestors": ref("Ancestors"),
+        }
+    ),
+    "Forbidden": _object({"message": _string()}, about="The gateway's own: not signed, or not allowed."),
+}
+
+SCHEMAS: Final[Mapping[str, Schema]] = {
+    **_IDENTIFIERS,
+    **_LIMITS,
+    **_SPENDING,
+    **_ENTITIES,
+    **_RECORDS,
+    **_PROBLEMS,
+}

@@ -1,0 +1,177 @@
+"""What an administrator is shown: entities, resources, buckets, changes, and how far long work has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from .limits import Limit
+from .operations import Value
+from .states import LimitState
+
+type Level = Literal["entity_resource", "entity", "resource", "system"]
+
+LEVELS: Final[tuple[Level, ...]] = ("entity_resource", "entity", "resource", "system")
+"""Where limits stand, in the order in which they win."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing[T]:
+    """One page. ``cursor`` leads to the next one; None says that this is the last."""
+
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRecord:
+    """An entity.
+
+    Attributes:
+        entity_id: who.
+        parent_id: whose child; None at the top.
+        name: what people call it.
+        metadata: the caller's own, strings by name.
+        created_at_ms: when it was created; None where it only has limits, buckets or a state.
+        disabled_at_ms: when it was disabled; None where it is not.
+        disabled_resources: when it was disabled for single resources, in ms.
+        children: how many entities are right below.
+        buckets: how many resources it has buckets for.
+        is_being_deleted: its deletion has begun, and not ended.
+        has_pending_changes: a change was stored, but not every bucket was told of it: repeat the change.
+    """
+
+    entity_id: str
+    parent_id: str | None
+    name: str | None
+    metadata: Mapping[str, str]
+    created_at_ms: int | None
+    disabled_at_ms: int | None
+    disabled_resources: Mapping[str, int]
+    children: int
+    buckets: int
+    is_being_deleted: bool
+    has_pending_changes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntityLimits:
+    """An entity's limits for one resource, or (None) for all that it has no limits for."""
+
+    resource: str | None
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRecord:
+    """A resource: its defaults (none: empty), and when it was disabled for everybody."""
+
+    resource: str
+    limits: tuple[Limit, ...]
+    disabled_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRecord:
+    """A bucket as it stands.
+
+    ``source`` is the level that its limits came from, ``"inline"`` for limits given with a call, ``"stale"`` where
+    they changed since it was last used, ``"disabled"`` where it refuses everything.
+    """
+
+    entity_id: str
+    resource: str
+    source: str
+    states: Mapping[str, LimitState]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Which limits hold for an entity and a resource, and why.
+
+    Attributes:
+        entity_id: who. resource: what.
+        level: the level that wins; None where none has limits, so that those given with a call hold.
+        limits: its limits.
+        levels: the limits of every level that has any.
+        is_disabled: nothing may be spent, whatever the limits say.
+    """
+
+    entity_id: str
+    resource: str
+    level: Level | None
+    limits: tuple[Limit, ...]
+    levels: Mapping[Level, tuple[Limit, ...]]
+    is_disabled: bool
+
+    @property
+    def reason(self) -> str:
+        """Why this level wins, in a sentence."""
+        names: Mapping[Level, str] = {
+            "entity_resource": f"entity {self.entity_id} for {self.resource}",
+            "entity": f"entity {self.entity_id} for all resources",
+            "resource": f"the defaults of {self.resource}",
+            "system": "the system's defaults",
+        }
+        if self.level is None:
+            return "no level has limits: those given with a call hold"
+        above = LEVELS[: LEVELS.index(self.level)]
+        without = f"; none are set on {', '.join([names[level] for level in above])}" if above else ""
+        return f"limits are set on {names[self.level]}{without}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One administrative change.
+
+    Attributes:
+        scope: what was changed: ``"system"``, ``"resource:{id}"`` or ``"entity:{id}"``.
+        id: names the change among those of the same ms.
+        at_ms: when.
+        actor: who.
+        action: what was done, such as ``"set_limits"``.
+        resource: the resource of an entity that it was done for; None for all.
+        before: what was there, as JSON would hold it; None for nothing.
+        after: what is there now.
+    """
+
+    scope: str
+    id: str
+    at_ms: int
+    actor: str
+    action: str
+    resource: str | None
+    before: Value
+    after: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """How far the deletion of an entity has come; the counts are those of this call."""
+
+    is_complete: bool
+    limits: int = 0
+    buckets: int = 0
+    children_moved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillReport:
+    """How far a backfill of the registry has come, all invocations of this run together.
+
+    Attributes:
+        status: ``"in_progress"``: call again with the same arguments, to go on from the checkpoint.
+        scanned: items looked at. found: resources that have defaults.
+        added: names that were missing in the registry; in a dry run, that are.
+        removed: names without defaults that were taken out; in a dry run, that would be.
+        checkpoint: where it goes on: ``segments`` in all, ``segments_done`` of them, which is left out where there
+            was no time to look; None when complete.
+    """
+
+    status: Literal["complete", "in_progress"]
+    scanned: int
+    found: int
+    added: int
+    removed: int
+    checkpoint: Mapping[str, int] | None

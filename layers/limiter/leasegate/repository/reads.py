@@ -1,0 +1,127 @@
+"""What is asked of the DynamoDB client for each read, and how its answer reads; ``calls`` does it for writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ..operations import Found, Get, Item, Key, Outcome, Page, Query, Scan
+from ..schema import GSI1PK, GSI1SK, INDEX, PK, SK
+from .failures import Unanswered
+from .wire import decode_item, decode_key, decode_position, encode_key, encode_position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import QueryOutputTypeDef, ScanOutputTypeDef
+
+    from .wire import Wire
+
+type Request = dict[str, Any]
+
+
+class GetCall:
+    """GetItem."""
+
+    __slots__ = ("_client", "_key", "_request")
+    writes: Final = False
+
+    def __init__(self, client: DynamoDBClient, table_name: str, get: Get) -> None:
+        self._client = client
+        self._key = get.key
+        self._request: Request = {
+            "TableName": table_name,
+            "Key": encode_key(get.key),
+            "ConsistentRead": get.is_consistent,
+        }
+
+    def send(self) -> Outcome:
+        attributes = self._client.get_item(**self._request).get("Item")
+        return Found({self._key: decode_item(attributes)} if attributes else {})
+
+
+class BatchGetCall:
+    """BatchGetItem of at most 100 keys; keeps what was found, and asks again only for what was not answered."""
+
+    __slots__ = ("_client", "_found", "_pending", "_table_name")
+    writes: Final = False
+
+    def __init__(self, client: DynamoDBClient, table_name: str, keys: tuple[Key, ...]) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._found: dict[Key, Item] = {}
+        self._pending: list[Mapping[str, Wire]] = [encode_key(key) for key in keys]
+
+    def send(self) -> Outcome:
+        request: Request = {self._table_name: {"Keys": self._pending, "ConsistentRead": True}}
+        answer = self._client.batch_get_item(RequestItems=request)
+        for items in answer["Responses"].values():
+            for attributes in items:
+                self._found[decode_key(attributes)] = decode_item(attributes)
+        self._pending = [key for table in answer.get("UnprocessedKeys", {}).values() for key in table["Keys"]]
+        if self._pending:
+            raise Unanswered(f"{len(self._pending)} keys were not processed")
+        return Found(self._found)
+
+
+class PageCall:
+    """Query or Scan, for one page; ``ask`` is the client's method for it."""
+
+    __slots__ = ("_ask", "_request")
+    writes: Final = False
+
+    def __init__(self, ask: Callable[..., QueryOutputTypeDef | ScanOutputTypeDef], request: Request) -> None:
+        self._ask = ask
+        self._request = request
+
+    def send(self) -> Outcome:
+        answer = self._ask(**self._request)
+        last = answer.get("LastEvaluatedKey")
+        return Page(
+            tuple([(decode_key(attributes), decode_item(attributes)) for attributes in answer["Items"]]),
+            decode_position(last) if last else None,
+            answer["ScannedCount"],
+        )
+
+
+def query_request(table_name: str, query: Query) -> Request:
+    """Write the request of a query; the index cannot be read consistently, the table is."""
+    pk, sk = (GSI1PK, GSI1SK) if query.in_index else (PK, SK)
+    request: Request = {
+        "TableName": table_name,
+        "KeyConditionExpression": "#pk = :pk",
+        "ExpressionAttributeNames": {"#pk": pk},
+        "ExpressionAttributeValues": {":pk": {"S": query.partition}},
+        "ConsistentRead": not query.in_index,
+        "ScanIndexForward": not query.newest_first,
+        "Limit": query.limit,
+    }
+    if query.in_index:
+        request["IndexName"] = INDEX
+    if query.prefix:  # DynamoDB takes no empty one
+        request["KeyConditionExpression"] += " AND begins_with(#sk, :prefix)"
+        request["ExpressionAttributeNames"]["#sk"] = sk
+        request["ExpressionAttributeValues"][":prefix"] = {"S": query.prefix}
+    if query.after is not None:
+        request["ExclusiveStartKey"] = encode_position(query.after, query.partition)
+    return request
+
+
+def scan_request(table_name: str, scan: Scan) -> Request:
+    """Write the request of a scan; DynamoDB filters by attributes that it does not return."""
+    request: Request = {
+        "TableName": table_name,
+        "FilterExpression": "attribute_exists(#attribute)",
+        "ProjectionExpression": "#pk, #sk",
+        "ExpressionAttributeNames": {"#pk": PK, "#sk": SK, "#attribute": scan.attribute},
+        "Segment": scan.segment,
+        "TotalSegments": scan.segments,
+        "ConsistentRead": True,
+        "Limit": scan.limit,
+    }
+    if scan.prefix:
+        request["FilterExpression"] = f"begins_with(#pk, :prefix) AND {request['FilterExpression']}"
+        request["ExpressionAttributeValues"] = {":prefix": {"S": scan.prefix}}
+    if scan.after is not None:
+        request["ExclusiveStartKey"] = encode_key(scan.after.key)
+    return request
