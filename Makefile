@@ -56,6 +56,10 @@ format: $(STAMPS)/dev ## Put the code in shape
 costs: $(STAMPS)/dev ## Count round trips and units anew, and write them into the README
 	@$(BIN)/python -m scripts.costs
 
+.PHONY: openapi
+openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
+	@$(BIN)/python -m scripts.openapi
+
 .PHONY: build
 build: tools ## Build functions and layer into .aws-sam/build
 	PATH="$(CURDIR)/.local/tools/sam/bin:$$PATH" $(SAM) build
@@ -64,7 +68,7 @@ build: tools ## Build functions and layer into .aws-sam/build
 pins: $(STAMPS)/uv ## Write the pinned requirements anew from pyproject.toml; UPGRADE=1 takes the newest
 	$(LOCK) --group uv -o requirements/uv.txt
 	$(LOCK) --group layer $(RUNTIME_HAS:%=--no-emit-package %) -o layers/limiter/requirements.txt
-	$(LOCK) --group dev -c layers/limiter/requirements.txt -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra cli --group dev -c layers/limiter/requirements.txt -o requirements/dev.txt pyproject.toml
 	$(LOCK) --group sam -o requirements/sam.txt
 	$(LOCK) --group ministack -o requirements/ministack.txt
 

@@ -126,7 +126,7 @@ class EntityHasChildren(Conflict):
         """Name the entity and count its children."""
         self.entity_id = entity_id
         self.children = children
-        super().__init__(f"entity {entity_id} has {children} children")
+        super().__init__(f"entity {entity_id} has children: {children}")
 
 
 class EntityIsBeingDeleted(Conflict):

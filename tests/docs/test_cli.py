@@ -1,0 +1,124 @@
+"""docs/cli.md: its commands run in order on an empty table and answer as shown, its files are what they read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from leasegate.cli.application import leasegate as group
+from leasegate.cli.exits import Exit
+from leasegate.cli.session import common_options
+from tests.command import Command
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "cli.md"
+TOKENS = MarkdownIt("commonmark", {"html": True}).enable("table").parse(PAGE.read_text())
+
+
+class Shell:
+    """Runs the lines of a session as a person would type them; knows no more than the page needs."""
+
+    def __init__(self) -> None:
+        self.command = Command()
+        self._status = 0
+        self._environment: dict[str, str] = {}
+
+    def __call__(self, line: str) -> str:
+        """Run a line and return what a terminal would show."""
+        match shlex.split(line):
+            case ["export", assignment]:
+                name, _, value = assignment.partition("=")
+                self._environment[name] = value
+                return ""
+            case ["echo", "$?"]:
+                return f"{self._status}\n"
+            case ["leasegate", *arguments]:
+                self.command.now_ms += 1  # so that the audit has an order
+                result = self.command.run(*arguments, env=self._environment)
+                self._status = result.exit_code
+                return result.output
+            case _:
+                raise AssertionError(f"the page has a line that no test runs: {line}")
+
+
+def blocks(tokens: list[Token]) -> Iterator[tuple[str, str]]:
+    """Yield the code blocks with what they are: a language, or the name of the file that they are."""
+    name = ""
+    for token in tokens:
+        if token.type == "html_block":
+            name = token.content.strip().removeprefix("<!-- file: ").removesuffix(" -->")
+        elif token.type == "fence":
+            yield name or token.info, token.content
+            name = ""
+
+
+def session(block: str, shell: Shell) -> str:
+    """Run the lines of a block that begin with a prompt; return the block as it comes out."""
+    shown = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            shown.append(line)
+            shown += [answer.rstrip() for answer in shell(line[2:]).splitlines()]
+    return "\n".join(shown) + "\n"
+
+
+def test_the_commands_answer_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOGNAME", "ann")
+    shell = Shell()
+    for kind, content in blocks(TOKENS):
+        if kind.endswith(".yaml"):
+            Path(kind).write_text(content)
+        elif kind == "console":
+            assert session(content, shell) == content
+        elif kind == "python":
+            check(content, shell)
+    assert shell.command.settings is not None
+    assert shell.command.settings.table == "leasegate"
+
+
+def check(code: str, shell: Shell) -> None:
+    """Run the page's Python on the session's table; ``expression  # value`` must be so."""
+    names: dict[str, object] = {"limiter": shell.command.limiter}
+    claims = re.findall(r"^(.+?)  # (.+)$", code, re.MULTILINE)
+    exec(re.sub(r"^.+?  # .+$", "", code, flags=re.MULTILINE), names)  # noqa: S102 - the page's own code
+    assert [eval(claim, names) for claim, _ in claims] == [eval(value) for _, value in claims]  # noqa: S307 - as above
+    assert claims
+
+
+def commands(of: click.Group = group, path: str = "leasegate") -> Iterator[str]:
+    for name, command in of.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}"
+
+
+def test_every_command_is_shown() -> None:
+    shown = "".join(content for kind, content in blocks(TOKENS) if kind == "console")
+    assert [command for command in commands() if f"$ {command}" not in shown] == []
+
+
+def test_every_common_option_and_its_variable_is_named() -> None:
+    for option in common_options(reads_environment=True):
+        assert f"`{option.opts[0]}`" in PAGE.read_text()
+        assert isinstance(option, click.Option)
+        assert option.envvar is None or f"`{option.envvar}`" in PAGE.read_text()
+
+
+def test_the_exit_codes_are_those_that_there_are() -> None:
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE)] == list(Exit)
+
+
+def test_the_extra_is_called_so() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(re.findall(r"leasegate\[(\w+)\]", PAGE.read_text())) == set(project["optional-dependencies"])
+    assert project["scripts"] == {"leasegate": "leasegate.cli:main"}
