@@ -236,6 +236,13 @@ class Changes:
         if standing.is_settled_since(call) and call.started_ms - standing.changed_at_ms > age_ms:
             assert reading.parse_entity_reading(items, entity_id, RESOURCE).entity.is_disabled(RESOURCE)
             self.obeyed["disabled"] += 1
+        path = [call.subject[0].entity_id]
+        while (above := schema.parse_entity(items.get(schema.entity_key(path[-1]))).parent_id) is not None:
+            path.append(above)
+        standings = [self.standings[name] for name in (entity_id, *path)]
+        if all(x.is_settled_since(call) and call.started_ms - x.changed_at_ms > AGE_MS for x in standings):
+            assert entity_id in path, f"{entity_id} is not above {path[0]}"
+            self.obeyed["disabled ancestors"] += entity_id != path[0]
 
     def _knows_defaults(self, call: Call) -> bool:
         standing = self.standings[DEFAULTS]
@@ -315,4 +322,5 @@ def test_whoever_acquires_after_a_change_obeys_it(group: range) -> None:
     assert obeyed["parents"] > 5_000
     assert obeyed["defaults"] > 200
     assert obeyed["disabled"] > 100
+    assert obeyed["disabled ancestors"] > 20
     assert obeyed["state of the resource"] > 200

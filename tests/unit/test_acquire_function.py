@@ -3,68 +3,34 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
-import logging
 import socket
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import botocore.client
 import pytest
-from aws_lambda_powertools import Tracer
 from aws_xray_sdk import global_sdk_config
 from aws_xray_sdk.core import xray_recorder
 from aws_xray_sdk.core.lambda_launcher import LambdaContext as LambdaTraces
 
 from leasegate import Limit, Limiter
-from leasegate.repository.dynamodb import DynamoRepository
-from scripts import template
-from tests.functions import Context, Function, Load, environment, load, request
-from tests.samples import EVENTS, SAMPLES, load_event, seed
+from tests.fixtures.functions import TABLE_NAME, Launch, reset_tracer
+from tests.functions import Context, Function, Load, counts, lines, request
+from tests.samples import ACQUIRE, EVENTS, load_event, seed
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-TABLE_NAME = "table-of-the-stack"
 ASK = {"entity_id": "key-1", "resource": "gpt-4", "consume": {"rpm": 1}}
 RPM = {"name": "rpm", "amount": 60, "period": "minute"}
 SLOW = {"name": "rpm", "amount": 1, "period": "day"}
 
 
 @pytest.fixture
-def moto_client(simulated_aws: None) -> DynamoDBClient:
-    """A client of moto, in which there is an empty table as template.yaml has it."""
-    client = boto3.client("dynamodb")
-    template.create_table(client, TABLE_NAME)
-    return client
-
-
-class Output(io.TextIOBase):
-    """Standard output as it is at the moment; pytest captures each phase of a test with another one."""
-
-    def write(self, text: str, /) -> int:
-        return sys.stdout.write(text)
-
-
-@pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Load:
+def start(launch: Launch) -> Load:
     """Start processes of the function, in the environment that the template gives it."""
-    stack = {"TABLE_NAME": TABLE_NAME, "POWERTOOLS_SERVICE_NAME": "leasegate"}
-    for name, value in (environment("AcquireFunction") | stack).items():
-        monkeypatch.setenv(name, value)
-
-    def start_process() -> Function:
-        reset_tracer()
-        function = load("acquire")
-        for handler in logging.getLogger("leasegate").handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.stream = Output()
-        return function
-
-    return start_process
+    return lambda: launch("acquire")
 
 
 @pytest.fixture
@@ -73,33 +39,26 @@ def function(moto_client: DynamoDBClient, start: Load) -> Function:
     return start()
 
 
-@pytest.fixture
-def limiter(moto_client: DynamoDBClient) -> Iterator[Limiter]:
-    """The library on the same table, in a process of its own."""
-    with DynamoRepository(moto_client, TABLE_NAME) as repository:
-        yield Limiter(repository)
-
-
 # --- samples ---------------------------------------------------------------------------------------
 
 
 def test_every_event_has_its_row_of_expectations() -> None:
-    assert {path.stem for path in EVENTS.glob("acquire_*.json")} == set(SAMPLES)
+    assert {path.stem for path in EVENTS.glob("acquire_*.json")} == set(ACQUIRE)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", ACQUIRE)
 def test_a_sample_shows_its_case_as_often_as_it_runs(name: str, function: Function, limiter: Limiter) -> None:
     for _ in range(2):
         seed(limiter)
         response = function.invoke(load_event(name))
-        assert response.status == SAMPLES[name].status
+        assert response.status == ACQUIRE[name].status
         policies = [member.split(";")[0] for member in response.headers.get("RateLimit", "").split(",") if member]
-        assert policies == [f'"{policy}"' for policy in SAMPLES[name].policies]
+        assert policies == [f'"{policy}"' for policy in ACQUIRE[name].policies]
 
 
 @pytest.mark.parametrize(
     ("name", "statuses"),
-    [(name, [429 if sample.status == 429 else sample.status] * 2) for name, sample in SAMPLES.items()],
+    [(name, [429 if sample.status == 429 else sample.status] * 2) for name, sample in ACQUIRE.items()],
 )
 def test_without_the_seed_only_the_first_run_of_the_refused_sample_differs(
     name: str, statuses: list[int], function: Function
@@ -290,19 +249,6 @@ def test_the_stack_says_how_long_memory_answers(
 # --- metrics ---------------------------------------------------------------------------------------
 
 
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Parse what was printed since the last look, a JSON document each line."""
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def counts(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
-    """Return the one set of metrics that was printed since the last look."""
-    (document,) = [line for line in lines(capsys) if "_aws" in line]
-    (directive,) = document["_aws"]["CloudWatchMetrics"]
-    assert directive["Namespace"] == "Leasegate"
-    return {metric["Name"]: document[metric["Name"]][0] for metric in directive["Metrics"]}
-
-
 def test_every_verdict_is_counted_with_its_round_trips(
     function: Function, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,11 +303,6 @@ def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryEmitter]:
     global_sdk_config.set_sdk_enabled(enabled and not hasattr(botocore.client, "_xray_enabled"))
     xray_recorder.configure(context=context, emitter=emitter, streaming_threshold=threshold)
     reset_tracer()
-
-
-def reset_tracer() -> None:
-    """Make the next Tracer look at the environment again; all of a process share one configuration."""
-    Tracer._reset_config()  # type: ignore[no-untyped-call]
 
 
 def operations(calls: list[dict[str, Any]]) -> list[str]:

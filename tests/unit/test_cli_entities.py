@@ -140,7 +140,7 @@ def test_a_bucket_is_reset_whole_or_in_part(leasegate: Command) -> None:
 
 def test_an_entity_is_deleted_with_what_is_its_own(leasegate: Command) -> None:
     assert leasegate.refused("entity", "delete", "project-1", "--yes", exit_code=4) == (
-        "leasegate: entity project-1 has 1 children"
+        "leasegate: entity project-1 has children: 1"
     )
     moved = leasegate("entity", "delete", "project-1", "--yes", "--reparent").stdout
     assert moved == "Deleted project-1: limits of 0 levels, 0 buckets; 1 children moved.\n"

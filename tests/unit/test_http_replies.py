@@ -15,11 +15,17 @@ from hypothesis import strategies as st
 
 from leasegate import (
     Availability,
+    Disabled,
+    EntityExists,
+    EntityHasChildren,
+    EntityIsBeingDeleted,
     EntityNotFound,
+    IdempotencyConflict,
     InvalidRequest,
     LeasegateError,
     Limit,
     Limiter,
+    LimitsNotFound,
     NoLimitsConfigured,
     RateLimitExceeded,
     Refusal,
@@ -28,7 +34,15 @@ from leasegate import (
     StoreThrottled,
     StoreUnavailable,
 )
-from leasegate.http.replies import Reply, reply_to_error, reply_to_grant, reply_without_route
+from leasegate.http.replies import (
+    Reply,
+    reply_to_error,
+    reply_to_grant,
+    reply_with,
+    reply_without_content,
+    reply_without_route,
+)
+from leasegate.http.routes import RouteNotFound
 from leasegate.limits import MAX_PERIOD_MS, index_limits
 from leasegate.repository.memory import MemoryRepository
 from leasegate.states import observe
@@ -267,6 +281,15 @@ SECRET = "arn:aws:dynamodb:eu-west-1:123456789012:table/secret"
         (InvalidRequest("consume.rpm", "is above the capacity", unprocessable=True), 422, None),
         (NoLimitsConfigured("key-1", "gpt-4"), 404, None),
         (EntityNotFound("key-1"), 404, None),
+        (LimitsNotFound("resource gpt-4"), 404, None),
+        (Disabled("key-1", "gpt-4"), 403, None),
+        (Disabled(None, "gpt-4"), 403, None),
+        (EntityExists("key-1"), 409, None),
+        (EntityHasChildren("key-1", 2), 409, None),
+        (EntityIsBeingDeleted("key-1"), 409, None),
+        (IdempotencyConflict("refund-1"), 422, None),
+        (RouteNotFound(()), 404, None),
+        (RouteNotFound(("GET", "PUT")), 405, None),
         (StoreThrottled(SECRET), 503, "1"),
         (StoreUnavailable(SECRET), 503, None),
         (StoreUnavailable(SECRET, maybe_applied=True), 503, None),
@@ -293,6 +316,32 @@ def test_an_error_becomes_a_problem_without_anything_internal(
     assert SECRET not in str(reply)
 
 
+EMPTY = Availability("key-1", "gpt-4", {})
+
+
+@pytest.mark.parametrize(
+    ("reply", "counted"),
+    [
+        (reply_to_grant(EMPTY), ("Granted",)),
+        (reply_to_grant(EMPTY, degraded=True), ("Granted", "Degraded")),
+        (reply_to_error(RateLimitExceeded(EMPTY, (), 1)), ("Refused", "Degraded")),
+        (reply_to_error(Disabled("key-1", "gpt-4")), ("Disabled",)),
+        (reply_to_error(EntityNotFound("key-1")), ("Invalid",)),
+        (reply_to_error(StoreUnavailable("")), ("Failed",)),
+        (reply_to_error(KeyError("")), ("Failed",)),
+        (reply_with({}), ("Answered",)),
+        (reply_without_content(), ("Answered",)),
+    ],
+)
+def test_a_reply_says_what_it_counts_as(reply: Reply, counted: tuple[str, ...]) -> None:
+    assert reply.counted == counted
+
+
+def test_a_reply_without_content_has_neither_body_nor_type() -> None:
+    reply = reply_without_content()
+    assert (reply.status, reply.body, reply.content_type) == (204, "", "")
+
+
 def test_an_invalid_request_names_the_field_and_what_is_wrong() -> None:
     body = body_of(reply_to_error(InvalidRequest("limits[1].burst", "must be an integer, not float")))
     assert body["field"] == "limits[1].burst"
@@ -307,13 +356,13 @@ def test_a_lost_reply_is_not_hidden() -> None:
     details = [
         body_of(reply_to_error(StoreUnavailable("", maybe_applied=doubt)))["detail"] for doubt in (False, True)
     ]
-    assert "may have been spent" not in details[0]
-    assert "may have been spent" in details[1]
+    assert "may have been done" not in details[0]
+    assert "may have been done" in details[1]
 
 
 @pytest.mark.parametrize(
     ("reply", "status", "allow"),
-    [(reply_without_route(), 404, None), (reply_without_route("POST"), 405, "POST")],
+    [(reply_without_route(), 404, None), (reply_without_route(("POST",)), 405, "POST")],
     ids=["no path", "no method"],
 )
 def test_a_request_that_nothing_answers_is_a_problem_too(reply: Reply, status: int, allow: str | None) -> None:
@@ -321,7 +370,7 @@ def test_a_request_that_nothing_answers_is_a_problem_too(reply: Reply, status: i
 
 
 @pytest.mark.parametrize(
-    "reply", [lambda: reply_to_error(InvalidRequest("\ud800\n", "\ud800")), lambda: reply_without_route("POST")]
+    "reply", [lambda: reply_to_error(InvalidRequest("\ud800\n", "\ud800")), lambda: reply_without_route(("POST",))]
 )
 def test_bodies_are_ascii_so_that_lone_surrogates_cannot_break_them(reply: Callable[[], Reply]) -> None:
     assert reply().body.isascii()

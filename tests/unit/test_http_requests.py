@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leasegate import InvalidRequest, Limit
-from leasegate.http.requests import MAX_BODY_BYTES, AcquireRequest, parse_acquire
+from leasegate.http.bodies import MAX_BODY_BYTES
+from leasegate.http.requests import AcquireRequest, parse_acquire
 
 LEAST = {"entity_id": "key-1", "resource": "gpt-4", "consume": {"rpm": 1}}
 

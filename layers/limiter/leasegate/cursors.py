@@ -14,10 +14,12 @@ from typing import Final
 from .errors import InvalidRequest
 
 _CHECKSUM_BYTES: Final = 9
+_MAX_PLACE_BYTES: Final = 1_000
+"""A sort key may have 1,024."""
 
 
 def write_cursor(listing: str, place: str) -> str:
-    """Return a text for URLs that leads back to a place of a listing."""
+    """Return a text for URLs that leads back to a place of a listing, which is not empty."""
     data = place.encode()
     return base64.urlsafe_b64encode(_checksum(listing, data) + data).decode().rstrip("=")
 
@@ -34,6 +36,8 @@ def read_cursor(listing: str, cursor: object) -> str:
     except ValueError as error:
         raise wrong from error
     if checksum != _checksum(listing, data) or write_cursor(listing, place) != cursor:
+        raise wrong
+    if not 0 < len(data) <= _MAX_PLACE_BYTES:
         raise wrong
     return place
 

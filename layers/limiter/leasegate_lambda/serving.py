@@ -7,7 +7,7 @@ methods a path takes, that there is no such path. The path is taken from that pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -58,7 +58,7 @@ class Service:
         return Request(
             route=route,
             path=parameters,
-            query=event.get("multiValueQueryStringParameters") or {},
+            query=_query_of(event),
             body=event.get("body"),
             is_base64=bool(event.get("isBase64Encoded")),
             actor=_actor_of(event),
@@ -81,6 +81,12 @@ class Service:
 def _path_of(event: Mapping[str, Any]) -> str:
     path: str = event["resource"]
     return path.replace("{proxy+}", (event.get("pathParameters") or {}).get("proxy", ""))
+
+
+def _query_of(event: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    # The gateway sends both; an event written by hand may have the simpler one alone.
+    single = event.get("queryStringParameters") or {}
+    return event.get("multiValueQueryStringParameters") or {name: [value] for name, value in single.items()}
 
 
 def _actor_of(event: Mapping[str, Any]) -> str:

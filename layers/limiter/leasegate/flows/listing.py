@@ -17,7 +17,11 @@ def list_limits(entity_id: str, cursor: str | None, page_size: int) -> Flow[List
     """Read a page of an entity's limits. One round trip; limits that were deleted make a page shorter."""
     listing = f"limits {entity_id}"
     partition, prefix = schema.entity_limits_query(entity_id)
-    after = None if cursor is None else Position(Key(partition, prefix + read_cursor(listing, cursor)))
+    after = (
+        None
+        if cursor is None
+        else Position(Key(partition, prefix + read_cursor(listing, cursor).removeprefix("#")))
+    )
     (outcome,) = yield (Query(partition, prefix, limit=page_size, after=after),)
     page = reading.page(outcome)
     found = []
@@ -25,7 +29,7 @@ def list_limits(entity_id: str, cursor: str | None, page_size: int) -> Flow[List
         stored = schema.parse_stored_limits(item)
         if stored is not None and stored.limits:
             found.append(EntityLimits(schema.resource_of_limits(key), tuple(stored.limits.values())))
-    following = None if page.next is None else write_cursor(listing, page.next.key.sk.removeprefix(prefix))
+    following = None if page.next is None else write_cursor(listing, f"#{page.next.key.sk.removeprefix(prefix)}")
     return Listing(tuple(found), following)
 
 
