@@ -13,9 +13,7 @@ from typing import Final
 from .. import schema
 from ..errors import (
     Disabled,
-    InvalidRequest,
     LeasegateError,
-    NoLimitsConfigured,
     RateLimitExceeded,
     StoreError,
     StoreThrottled,
@@ -37,8 +35,10 @@ from ..operations import (
 from ..schema import Bucket
 from ..states import Refusal, observe
 from . import reading, spending
+from .climbing import Climb, Path
 from .grants import Ask, Charge, Grant, describe
-from .levels import NOTHING, Level, Planner, Read, Refuse, Step, Write
+from .levels import Level, Read, Refuse, Write
+from .planning import Planner
 from .refreshing import Belief
 from .settle import Correction, correct
 from .spending import Amounts, Request
@@ -65,7 +65,7 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
 
 
 class _Acquire:
-    """One acquire on its way: its levels by entity, and the planner that decides for them."""
+    """One acquire on its way: its levels, and the planner that decides for them."""
 
     def __init__(self, ask: Ask, request: Request, knowledge: Knowledge) -> None:
         self._ask = ask
@@ -75,13 +75,13 @@ class _Acquire:
         self._planner = Planner(
             ask.resource, ask.consume, ask.limits, ask.cascade, ask.parent_id, request, knowledge, belief
         )
-        self._levels: dict[str, Level] = {}
+        self._climb = Climb(ask, self._planner)
         self._transactions = 0
 
     def spend(self) -> Flow[Grant]:
         """Make round trips until every level is charged or one refuses."""
         for _ in range(_MAX_ROUND_TRIPS):
-            path = self._plan()
+            path = self._climb.plan()
             keys = {key: None for _, step in path if isinstance(step, Read) for key in step.keys}
             if keys:
                 yield from self._read(path, BatchGet(tuple(keys)))
@@ -99,77 +99,18 @@ class _Acquire:
 
     def give_back(self) -> Flow[None]:
         """Return all that was charged, and all that may have been where the bucket remembers the request."""
-        charged = [level for level in self._levels.values() if level.charged]
+        charged = [level for level in self._climb.levels.values() if level.charged]
         undos = tuple(
             spending.undo(self._bucket_key(level), level.unsure.after, level.unsure.amounts, self._request)
-            for level in self._levels.values()
-            if level.unsure is not None and level.unsure.amounts and len(self._levels) > 1
+            for level in self._climb.levels.values()
+            if level.unsure is not None and level.unsure.amounts and len(self._climb.levels) > 1
         )
         if charged or undos:
             yield from self._return(charged, undos)
 
-    # --- planning ------------------------------------------------------------------------------------
-
-    def _plan(self) -> list[tuple[Level, Step]]:
-        """Plan each level from the acquiring entity up, as far as parents are known."""
-        path: list[tuple[Level, Step]] = []
-        entity_id: str | None = self._ask.entity_id
-        seen: set[str] = set()
-        while entity_id is not None:
-            if entity_id in seen or len(seen) == schema.MAX_LEVELS:
-                if self._planner.parent_hint is None:
-                    circle = InvalidRequest("parent_id", f"{entity_id} is its own ancestor, or one too many")
-                    return self._see_before(path, circle)
-                self._planner.parent_hint = None  # a hint cannot make a request invalid
-                return self._plan()
-            seen.add(entity_id)
-            level = self._levels.get(entity_id)
-            if level is None:
-                state = self._knowledge.bucket(entity_id, self._ask.resource)
-                level = self._levels[entity_id] = Level(entity_id, own=not path, state=state)
-            try:
-                step = self._planner.plan(level)
-            except Disabled as error:
-                if error.entity_id is None:
-                    raise
-                return self._see_before(path, error)
-            except (InvalidRequest, NoLimitsConfigured) as error:
-                return self._see_before([*path, (level, NOTHING)], error)
-            if isinstance(step, Refuse) and not step.cached and self._ask.cascade != "transaction":
-                path = [(x, self._planner.read(x) if _is_guess(x, planned) else planned) for x, planned in path]
-            path.append((level, step))
-            entity_id = level.parent_id if self._ask.cascade else None
-        return path
-
-    def _see_before(self, path: list[tuple[Level, Step]], error: LeasegateError) -> list[tuple[Level, Step]]:
-        """Read the levels that an error rests on, as far as they are only remembered: they may have been moved.
-
-        Raises the error where this acquire saw them all. That it led to a disabled ancestor is remembered of a
-        bucket for as long as a refusal.
-        """
-        is_lasting = isinstance(error, Disabled)
-        reads: list[tuple[Level, Step]] = []
-        for level, step in path:
-            if isinstance(step, Read):
-                reads.append((level, step))
-            elif not (level.verified or (is_lasting and self._refused_lately(level))):
-                reads.append((level, self._planner.read(level)))
-        if reads:
-            return reads
-        for level, _ in path:
-            if is_lasting and level.verified and level.state is not None:
-                self._knowledge.learn_bucket(
-                    level.entity_id, self._ask.resource, level.state, refused_at_ms=self._request.now_ms
-                )
-        raise error
-
-    def _refused_lately(self, level: Level) -> bool:
-        known = self._knowledge.refused_bucket(level.entity_id, self._ask.resource, self._request.now_ms)
-        return known is not None
-
     # --- round trips ---------------------------------------------------------------------------------
 
-    def _read(self, path: list[tuple[Level, Step]], batch: BatchGet) -> Flow[None]:
+    def _read(self, path: Path, batch: BatchGet) -> Flow[None]:
         now_ms = self._request.now_ms
         (outcome,) = yield (batch,)
         items = reading.found(outcome)
@@ -266,7 +207,7 @@ class _Acquire:
 
     # --- endings -------------------------------------------------------------------------------------
 
-    def _refusal(self, path: list[tuple[Level, Step]]) -> RateLimitExceeded:
+    def _refusal(self, path: Path) -> RateLimitExceeded:
         now_ms = self._request.now_ms
         refusals: list[Refusal] = []
         cached = True
@@ -300,10 +241,12 @@ class _Acquire:
             cached=cached,
         )
 
-    def _give_back_outside(self, path: list[tuple[Level, Step]]) -> Flow[None]:
+    def _give_back_outside(self, path: Path) -> Flow[None]:
         """Return what was charged to entities that turned out not to be ancestors (any more)."""
         inside = {level.entity_id for level, _ in path}
-        outside = [level for level in self._levels.values() if level.charged and level.entity_id not in inside]
+        outside = [
+            level for level in self._climb.levels.values() if level.charged and level.entity_id not in inside
+        ]
         if outside:
             yield from self._return(outside, ())
 
@@ -319,12 +262,7 @@ class _Acquire:
         return schema.bucket_key(level.entity_id, self._ask.resource)
 
 
-def _is_guess(level: Level, step: Step) -> bool:
-    """Say whether a write goes by what is remembered: only its outcome would tell where the level stands."""
-    return isinstance(step, Write) and not level.verified
-
-
-def _charges(path: list[tuple[Level, Step]]) -> tuple[Charge, ...]:
+def _charges(path: Path) -> tuple[Charge, ...]:
     return tuple(Charge(level.entity_id, level.charged or {}, level.state, level.limited) for level, _ in path)
 
 

@@ -1,0 +1,261 @@
+"""What to do next for one level of a cascade.
+
+The planner decides from remembered state where a write will check it, and from what this acquire read itself where
+nothing will.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .. import schema, stamps
+from ..errors import Disabled, InvalidRequest, NoLimitsConfigured
+from ..knowledge import Defaults, Knowledge
+from ..limits import Limits
+from ..schema import Bucket
+from . import lifecycle, reading, spending
+from .grants import Cascade
+from .levels import NOTHING, Level, Nothing, Read, Refuse, Step, Write
+from .reading import EntityReading, Resolved
+from .refreshing import Belief
+from .spending import Amounts, Request
+
+_LOST_BEFORE_MARKING: Final = 2
+
+
+@dataclass(slots=True)
+class Planner:
+    """Plans the levels of one acquire of ``wanted`` tokens.
+
+    ``fresh_defaults`` are those that this acquire read itself, ``parent_hint`` what its caller said;
+    ``belief`` notes what aged knowledge the plans rest on.
+    """
+
+    resource: str
+    wanted: Amounts
+    inline: Limits | None
+    cascade: Cascade
+    parent_hint: str | None
+    request: Request
+    knowledge: Knowledge
+    belief: Belief
+    fresh_defaults: Defaults | None = None
+
+    def plan(self, level: Level) -> Step:
+        """Say what to do next for a level, and set where the cascade goes on from it.
+
+        Raises :class:`InvalidRequest` for amounts that can never be granted, and :class:`NoLimitsConfigured`,
+        both only from what this acquire saw itself; and :class:`Disabled`.
+        """
+        if level.charged is not None:
+            return NOTHING
+        if level.own:
+            self._check_resource()
+        if level.state is not None and stamps.is_off(level.state.stamp):
+            self._check_disabled(level, level.state)
+        state = level.state
+        if state is None:
+            return self._plan_unseen(level) if level.own else self._plan_by_record(level)
+        level.parent_id = state.parent_id
+        if stamps.is_stale(state.stamp):
+            return self._plan_stale(level, state)
+        if stamps.is_pushed(state.stamp):
+            amounts = self._amounts(level, state.limits)
+            return self._charge(level, state, amounts) if amounts else self._plan_by_record(level)
+        return self._charge_under_defaults(level, state) if level.own else self._plan_by_record(level)
+
+    def read(self, level: Level) -> Read:
+        """Read all that decides what a level may spend, and where the cascade goes on from it."""
+        keys = reading.entity_keys(level.entity_id, self.resource)
+        return Read(keys + reading.defaults_keys(self.resource) if level.own else keys)
+
+    # --- buckets that carry believable limits --------------------------------------------------------
+
+    def _charge(self, level: Level, state: Bucket, amounts: Amounts) -> Step:
+        """Spend under the limits of ``state``, or refuse where it is known that the tokens are not there."""
+        now_ms = self.request.now_ms
+        if not level.verified:
+            if not _can_ever_grant(state.limits, amounts):
+                return self.read(level)
+            refused = self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms)
+            if refused is not None and not spending.can_grant(refused, amounts, now_ms):
+                level.state = refused
+                return Refuse(amounts, cached=True)
+            return self._send_charge(level, state, amounts)
+        self._check(level, state.limits, amounts)
+        if not spending.can_grant(state, amounts, now_ms):
+            return Refuse(amounts, cached=False)
+        return self._send_charge(level, state, amounts)
+
+    def _charge_under_defaults(self, level: Level, state: Bucket) -> Step:
+        """Spend from a bucket limited by defaults or by the call, if that is still what limits it."""
+        read = Read(reading.defaults_keys(self.resource))
+        defaults = self._defaults()
+        if defaults is None:
+            return read
+        resolved = reading.resolve_defaults(defaults, self.inline)
+        scope = stamps.scope_of(state.stamp)
+        is_fresh = self.fresh_defaults is not None
+        if resolved is None:
+            if is_fresh or scope == stamps.INLINE:
+                raise NoLimitsConfigured(level.entity_id, self.resource)
+            return read
+        if resolved.stamp == state.stamp:
+            return self._charge(level, state, self.wanted)
+        if is_fresh or stamps.replaces(resolved.stamp, state.stamp):
+            return self._rebase(level, state, resolved)
+        return read
+
+    def _send_charge(self, level: Level, state: Bucket, amounts: Amounts) -> Write:
+        key = schema.bucket_key(level.entity_id, self.resource)
+        update = spending.charge(key, state, amounts, self.request, hold_parent=bool(self.cascade))
+        # A lone update returns what it left; what a transaction leaves can only be expected.
+        is_told = self.cascade != "transaction"
+        after = state if is_told else spending.after_charge(state, amounts, self.request)
+        return Write((update,), state, after, amounts)
+
+    # --- buckets that were never seen, or are not there ------------------------------------------------
+
+    def _plan_unseen(self, level: Level) -> Step:
+        """Create the entity's own bucket if it is known to be missing, else try it under the defaults."""
+        if level.reading is not None:
+            self._check_enabled(level, level.reading)
+            level.parent_id = level.reading.entity.parent_id
+            resolved = self._resolve(level, level.reading)
+            return self._create(level, resolved, level.reading) if isinstance(resolved, Resolved) else resolved
+        level.parent_id = self.parent_hint
+        defaults = None if level.absent else self._defaults()
+        guessed = None if defaults is None else reading.resolve_defaults(defaults, self.inline)
+        if guessed is None or not _can_ever_grant(guessed.limits, self.wanted):
+            return self.read(level)
+        return self._send_charge(level, lifecycle.assume(guessed, self.parent_hint), self.wanted)
+
+    def _plan_by_record(self, level: Level) -> Step:
+        """Plan an ancestor of which no write will check anything: believe its record for a while."""
+        if level.reading is None:
+            known = self.knowledge.ancestor(level.entity_id, self.resource, self.request.now_ms)
+            if known is None or not known.limit_names.isdisjoint(self.wanted):
+                return self.read(level)
+            self.belief.ancestors.add(level.entity_id)
+            if known.is_disabled:
+                raise Disabled(level.entity_id, self.resource)
+            level.parent_id = known.parent_id
+            level.limited = bool(known.limit_names)
+            return NOTHING
+        self._check_enabled(level, level.reading)
+        level.parent_id = level.reading.entity.parent_id
+        resolved = level.reading.resolve()
+        level.limited = resolved is not None
+        if level.state is not None or resolved is None or not self._amounts(level, resolved.limits):
+            return NOTHING
+        return self._create(level, resolved, level.reading)
+
+    def _create(self, level: Level, resolved: Resolved, entity: EntityReading) -> Write:
+        amounts = self._amounts(level, resolved.limits)
+        self._check(level, resolved.limits, amounts)
+        state = lifecycle.newborn(resolved, entity.entity.parent_id, amounts, self.request)
+        actions = lifecycle.create(level.entity_id, self.resource, state, amounts, entity, self.request)
+        return Write(actions, None, state, amounts)
+
+    # --- what is disabled ----------------------------------------------------------------------------
+
+    def _check_resource(self) -> None:
+        """Refuse where the resource is disabled for everybody; where that is not known, see to it."""
+        self.belief.defaults = True
+        defaults = self.fresh_defaults or self.knowledge.defaults(self.resource, self.request.now_ms)
+        self.belief.is_unknown = defaults is None
+        if defaults is not None and defaults.is_disabled:
+            raise Disabled(None, self.resource)
+
+    def _check_disabled(self, level: Level, state: Bucket) -> None:
+        """Refuse where a bucket was just seen to be disabled; forget that it was where that is long ago."""
+        now_ms = self.request.now_ms
+        if level.verified:
+            self.knowledge.learn_bucket(level.entity_id, self.resource, state, refused_at_ms=now_ms)
+            raise Disabled(level.entity_id, self.resource)
+        if self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms) is not None:
+            raise Disabled(level.entity_id, self.resource)
+        level.state = None
+
+    def _check_enabled(self, level: Level, entity: EntityReading) -> None:
+        if entity.entity.is_disabled(self.resource):
+            raise Disabled(level.entity_id, self.resource)
+
+    # --- changed limits ------------------------------------------------------------------------------
+
+    def _plan_stale(self, level: Level, state: Bucket) -> Step:
+        """Read the limits after the mark was seen, and write them only over that very mark."""
+        # The version tells one mark from another of the same text: the same change marks twice where a reply was
+        # lost, and the limits may change again between the two.
+        mark = (state.stamp, state.version)
+        if level.reading is None or level.mark != mark:
+            level.mark, level.reading = mark, None
+            return self.read(level)
+        if level.reading.entity.is_disabled(self.resource):
+            key = schema.bucket_key(level.entity_id, self.resource)
+            now_ms = self.request.now_ms
+            after = replace(state, stamp=stamps.off_stamp(now_ms))
+            return Write((lifecycle.disable(key, *mark, now_ms),), state, after, None)
+        level.parent_id = level.reading.entity.parent_id
+        resolved = self._resolve(level, level.reading)
+        return self._rebase(level, state, resolved) if isinstance(resolved, Resolved) else resolved
+
+    def _rebase(self, level: Level, state: Bucket, resolved: Resolved) -> Write:
+        """Carry the bucket over to other limits and spend; if the tokens are not there, carry it over alone."""
+        key = schema.bucket_key(level.entity_id, self.resource)
+        wanted = self._amounts(level, resolved.limits)
+        self._check(level, resolved.limits, wanted)
+        if level.lost_rebases >= _LOST_BEFORE_MARKING and not stamps.is_stale(state.stamp):
+            # Others keep spending under the old limits, so what was seen is always out of date: stop them.
+            text = stamps.stale_mark(self.request.now_ms)
+            return Write((lifecycle.mark(key, text, state.stamp),), state, state, None)
+        carried = lifecycle.rebased(state, resolved, level.parent_id, self.request.now_ms)
+        amounts = wanted if spending.can_grant(carried, wanted, self.request.now_ms) else None
+        after = spending.after_charge(carried, amounts or {}, self.request)
+        return Write((lifecycle.rebase(key, state, after, amounts, self.request),), state, after, amounts)
+
+    # --- pieces --------------------------------------------------------------------------------------
+
+    def _resolve(self, level: Level, entity: EntityReading) -> Resolved | Read | Nothing:
+        own = entity.resolve()
+        if own is not None:
+            return own
+        if not level.own:
+            level.limited = False
+            return NOTHING
+        defaults = self._defaults()
+        if defaults is None:
+            return Read(reading.defaults_keys(self.resource))
+        resolved = reading.resolve_defaults(defaults, self.inline)
+        if resolved is None:
+            raise NoLimitsConfigured(level.entity_id, self.resource)
+        return resolved
+
+    def _defaults(self) -> Defaults | None:
+        if self.fresh_defaults is not None:
+            return self.fresh_defaults
+        return self.knowledge.defaults(self.resource, self.request.now_ms)
+
+    def _amounts(self, level: Level, limits: Limits) -> Amounts:
+        """Return what to spend at a level: all that is wanted, of an ancestor what it limits."""
+        if level.own:
+            return self.wanted
+        return {name: tokens for name, tokens in self.wanted.items() if name in limits}
+
+    def _check(self, level: Level, limits: Limits, amounts: Amounts) -> None:
+        for name, cost in amounts.items():
+            if name not in limits:
+                raise InvalidRequest(
+                    f"consume.{name}", f"no such limit of {level.entity_id}; it has {', '.join(limits)}"
+                )
+            if cost > limits[name].capacity:
+                raise InvalidRequest(
+                    f"consume.{name}",
+                    f"{cost} is above the capacity of {level.entity_id}, {limits[name].capacity}",
+                    unprocessable=True,
+                )
+
+
+def _can_ever_grant(limits: Limits, amounts: Amounts) -> bool:
+    return all(name in limits and cost <= limits[name].capacity for name, cost in amounts.items())
