@@ -48,6 +48,8 @@ class Stack:
     access_key_id: str
     secret_access_key: str
     acquire_function_name: str
+    admin_function_name: str
+    backfill_function_name: str
     layer_arn: str
     pid: int
     build_folder: str
@@ -61,6 +63,14 @@ class Stack:
             access_key_id=self.access_key_id,
             secret_access_key=self.secret_access_key,
         )
+
+    def function_name(self, logical_id: str) -> str:
+        """Return the name under which a function of template.yaml was deployed."""
+        return {
+            "AcquireFunction": self.acquire_function_name,
+            "AdminFunction": self.admin_function_name,
+            "BackfillFunction": self.backfill_function_name,
+        }[logical_id]
 
     def container_variables(self) -> dict[str, Any]:
         """Return what `sam local invoke --env-vars` needs so that a container talks to this stack."""
@@ -88,7 +98,7 @@ def bring_up(folder: Path, build_folder: Path, *, enforce_iam: bool, outlives_ca
 def deploy(server: ministack.Server, folder: Path, build_folder: Path) -> Stack:
     """Deploy what was built to an emulator that runs, and wait for the first answer."""
     log = folder / "sam.log"
-    with step("Deploying table, layer, function and API (sam deploy)"):
+    with step("Deploying table, layer, functions and API (sam deploy)"):
         deployment.deploy(build_folder, server.endpoint_url, log)
         found = deployment.outputs(server.endpoint_url)
     stack = Stack(
@@ -100,6 +110,8 @@ def deploy(server: ministack.Server, folder: Path, build_folder: Path) -> Stack:
         access_key_id=ACCESS_KEY_ID,
         secret_access_key=SECRET_ACCESS_KEY,
         acquire_function_name=found["AcquireFunctionName"],
+        admin_function_name=found["AdminFunctionName"],
+        backfill_function_name=found["BackfillFunctionName"],
         layer_arn=found["LayerArn"],
         pid=server.pid,
         build_folder=str(build_folder),

@@ -5,6 +5,7 @@ import os
 pytest_plugins = [
     "tests.fixtures.dynamodb",
     "tests.fixtures.embedded",
+    "tests.fixtures.functions",
     "tests.fixtures.simulated_aws",
     "tests.fixtures.stores",
 ]

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
 
 from scripts import template
+from tests.contract import check_reply
 
 _FUNCTIONS: Final = Path(__file__).resolve().parents[1] / "functions"
+
+OPERATOR: Final = "arn:aws:iam::123456789012:user/operator"
+"""Who signs the requests that :func:`request` makes."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Response:
-    """What a function gave to API Gateway; header names are as it wrote them."""
+    """What a function gave to API Gateway; header names are as it wrote them. No body is an empty one here."""
 
     status: int
     headers: dict[str, str]
@@ -38,17 +45,24 @@ class Response:
 
 @dataclass(frozen=True)
 class Function:
-    """One process of a function: what it remembers stays until the next one is loaded."""
+    """One process of a function behind the API: what it remembers stays until the next one is loaded.
+
+    Every reply is held to the OpenAPI document.
+    """
 
     module: ModuleType
 
     def invoke(self, event: dict[str, Any], context: Context | None = None) -> Response:
         answer = self.module.handler(event, context or Context())
-        headers = {name: ", ".join(values) for name, values in answer["multiValueHeaders"].items()}
-        return Response(answer["statusCode"], headers, json.loads(answer["body"]))
+        check_reply(event["httpMethod"], event["path"], answer["statusCode"], answer["headers"], answer["body"])
+        return Response(answer["statusCode"], answer["headers"], json.loads(answer["body"] or "{}"))
+
+    def send(self, method: str, path: str, body: object = None, context: Context | None = None) -> Response:
+        text = body if isinstance(body, str | None) else json.dumps(body)
+        return self.invoke(request(method, path, text), context)
 
     def post(self, body: object, context: Context | None = None, *, path: str = "/acquire") -> Response:
-        return self.invoke(request("POST", path, body if isinstance(body, str) else json.dumps(body)), context)
+        return self.send("POST", path, body, context)
 
 
 def load(name: str) -> Function:
@@ -71,18 +85,57 @@ def environment(resource: str) -> dict[str, str]:
     return {name: value for name, value in variables.items() if isinstance(value, str)}
 
 
-def request(method: str, path: str, body: str | None = None) -> dict[str, Any]:
-    """Return an event of the REST API, with the fields that the functions use."""
+def request(method: str, target: str, body: str | None = None) -> dict[str, Any]:
+    """Return the event of the REST API for a request, with the fields that the functions use.
+
+    The path is matched with those of template.yaml, as the gateway does it, and decoded as it does.
+    """
+    url = urlsplit(target)
+    resource, parameters = _match(url.path)
+    query = parse_qs(url.query, keep_blank_values=True)
     return {
-        "resource": path,
-        "path": path,
+        "resource": resource,
+        "path": url.path,
         "httpMethod": method,
         "headers": {"Content-Type": "application/json"},
-        "requestContext": {"stage": "v1", "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": parameters or None,
+        "requestContext": {
+            "stage": "v1",
+            "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+            "identity": {"userArn": OPERATOR, "caller": "AIDACKCEVSQ6C2EXAMPLE", "user": "AIDACKCEVSQ6C2EXAMPLE"},
+        },
         "body": body,
         "isBase64Encoded": False,
     }
 
+
+def api_events(function: str) -> set[tuple[str, str]]:
+    """Return the methods and paths that template.yaml leads to a function."""
+    events = template.load()["Resources"][function]["Properties"]["Events"].values()
+    return {(event["Properties"]["Method"], event["Properties"]["Path"]) for event in events}
+
+
+def _match(path: str) -> tuple[str, dict[str, str]]:
+    """Return the path of template.yaml that fits, and the parameter in it, decoded."""
+    return (path, {}) if path in _API_PATHS else ("/{proxy+}", {"proxy": unquote(path.removeprefix("/"))})
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Parse what functions printed since the last look, a JSON document each line."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def counts(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    """Return the one set of metrics that was printed since the last look."""
+    (document,) = [line for line in lines(capsys) if "_aws" in line]
+    (directive,) = document["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Leasegate"
+    return {metric["Name"]: document[metric["Name"]][0] for metric in directive["Metrics"]}
+
+
+_API_PATHS: Final = {path for _method, path in api_events("AcquireFunction")}
 
 type Load = Callable[[], Function]
 """Starts another process of a function."""

@@ -1,12 +1,14 @@
-"""The requests in events/: what each shows, and what the table must hold for it.
+"""The events in events/: what each shows, and what the table must hold for it.
 
-A sample is an event as API Gateway sends it, `events/acquire_<case>.json`. Each runs alone, on a table in any
-state, as often as one likes. Limits come with the request, so most need nothing stored; two show their case
-only where :func:`seed` ran before:
+A sample is what a function gets, `events/<function>_<case>.json`; a request as API Gateway sends it. Each runs
+alone, on a table in any state, as often as one likes. Limits come with the request, so most need nothing stored;
+some show their case only where :func:`seed` ran before:
 
-- `refused`: no request can be refused by a full bucket. Without the seed the first run is granted, and every
-  later one refused for a year.
-- `cascade`: without the seed the key has no parent, and only its own limits answer.
+- `acquire_refused`: no request can be refused by a full bucket. Without the seed the first run is granted, and
+  every later one refused for a year.
+- `acquire_cascade`: without the seed the key has no parent, and only its own limits answer.
+- `admin_put_entity`, `admin_patch_entity`, `admin_conflict` and what else begins with `admin_` and names an
+  entity: without the seed it is not there yet.
 
 Limits of the whole system would come before those of the request: the table has none.
 """
@@ -16,20 +18,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from leasegate import InvalidRequest, Limit, Limiter, RateLimitExceeded
+from leasegate import Limit, Limiter, RateLimitExceeded
 from leasegate.limits import MAX_PERIOD_MS
 
 EVENTS: Final = Path(__file__).resolve().parents[1] / "events"
 
 
 class Sample(NamedTuple):
-    """What a sample shows: the status, and the names in its RateLimit field, in order."""
+    """What a request shows: the status, and the names in its RateLimit field, in order."""
 
     status: int
     policies: tuple[str, ...] = ()
 
 
-SAMPLES: Final = {
+# One row for each file in events/, by its name; a section for each function.
+
+ACQUIRE: Final = {
     "acquire_granted": Sample(200, ("rpm",)),
     "acquire_refused": Sample(429, ("rpy",)),
     "acquire_several_limits": Sample(200, ("rpd", "rpm", "tpm")),
@@ -37,7 +41,38 @@ SAMPLES: Final = {
     "acquire_invalid": Sample(400),
     "acquire_unknown_entity": Sample(404),
 }
-"""One row for each file in events/, by its name."""
+
+ADMIN: Final = {
+    "admin_audit": Sample(200),
+    "admin_conflict": Sample(409),
+    "admin_disable": Sample(200),
+    "admin_invalid": Sample(400),
+    "admin_list_entities": Sample(200),
+    "admin_list_limits": Sample(200),
+    "admin_list_resources": Sample(200),
+    "admin_no_system_limits": Sample(404),
+    "admin_patch_entity": Sample(200),
+    "admin_put_entity": Sample(200),
+    "admin_resolution": Sample(200),
+    "admin_set_defaults": Sample(200),
+    "admin_set_limits": Sample(200),
+    "admin_tampered_cursor": Sample(400),
+    "admin_top_up": Sample(200),
+    "admin_unknown_entity": Sample(404),
+    "admin_unknown_path": Sample(404),
+    "admin_wrong_method": Sample(405),
+}
+
+BACKFILL: Final = {
+    "backfill_dry_run": None,
+    "backfill_invalid": "segments",
+    "backfill_prune": None,
+    "backfill_run": None,
+}
+"""The field that is wrong with an event of the backfill; None where it is run to its end."""
+
+REQUESTS: Final = {"AcquireFunction": ACQUIRE, "AdminFunction": ADMIN}
+"""The samples of the functions behind the API, which answer them with a status."""
 
 
 def load_event(name: str) -> dict[str, Any]:
@@ -48,17 +83,11 @@ def load_event(name: str) -> dict[str, Any]:
 
 def seed(limiter: Limiter) -> None:
     """Store what the samples need; storing it again changes nothing."""
-    _create_entity(limiter, "sample-project")
-    _create_entity(limiter, "sample-key", "sample-project")
+    limiter.put_entity("sample-project")
+    limiter.put_entity("sample-key", "sample-project")
+    limiter.put_entity("sample-user+alias@example.com")
     project_limits = [Limit.per_minute("rpm", 6_000), Limit.per_minute("tpm", 1_000_000)]
     limiter.set_limits("sample-project", project_limits, resource="gpt-4")
+    limiter.set_limits("sample-administered", [Limit.per_minute("tpm", 10_000)], resource="gpt-4")
     with suppress(RateLimitExceeded):  # spent already, as it should be
         limiter.acquire("sample-refused", "gpt-4", {"rpy": 1}, limits=[Limit("rpy", 1, 1, MAX_PERIOD_MS)])
-
-
-def _create_entity(limiter: Limiter, entity_id: str, parent_id: str | None = None) -> None:
-    try:
-        limiter.create_entity(entity_id, parent_id)
-    except InvalidRequest as error:
-        if error.field != "entity_id":  # that is the one that says it exists
-            raise

@@ -7,20 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 from http_sfv.list import List
 
 from leasegate import Limit, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
 from scripts.deployment import client, deploy, dynamodb_client, outputs
-from tests.samples import EVENTS, SAMPLES, load_event, seed
+from tests.samples import BACKFILL, REQUESTS, load_event, seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from mypy_boto3_dynamodb import DynamoDBClient
+    from collections.abc import Iterator
 
     from scripts.api import Answer
     from scripts.stack import Stack
@@ -80,80 +76,42 @@ def test_clients_at_once_get_exactly_the_capacity(stack: Stack, library: Limiter
     assert 0 < int(refused.headers["Retry-After"]) <= 86_400
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in EVENTS.glob("acquire_*.json")))
-def test_every_sample_runs_in_the_deployed_function(stack: Stack, library: Limiter, name: str) -> None:
+@pytest.mark.parametrize(
+    ("function", "name"), [(function, name) for function, samples in REQUESTS.items() for name in samples]
+)
+def test_every_sample_runs_in_the_deployed_function(
+    stack: Stack, library: Limiter, function: str, name: str
+) -> None:
     seed(library)
 
     reply = client("lambda", stack.endpoint_url).invoke(
-        FunctionName=stack.acquire_function_name, Qualifier="live", Payload=json.dumps(load_event(name))
+        FunctionName=stack.function_name(function), Qualifier="live", Payload=json.dumps(load_event(name))
     )
 
     assert "FunctionError" not in reply
-    assert json.loads(reply["Payload"].read())["statusCode"] == SAMPLES[name].status
+    assert json.loads(reply["Payload"].read())["statusCode"] == REQUESTS[function][name].status
 
 
-@pytest.fixture(scope="session")
-def role(stack: Stack) -> DynamoDBClient:
-    """Act as the acquire function: the emulator lets through what its role allows."""
-    configuration = client("lambda", stack.endpoint_url).get_function_configuration(
-        FunctionName=stack.acquire_function_name
+@pytest.mark.parametrize("name", BACKFILL)
+def test_every_sample_of_the_backfill_runs_in_the_deployed_function(
+    stack: Stack, library: Limiter, name: str
+) -> None:
+    library.set_resource_defaults("backfilled", [Limit.per_minute("rpm", 60)])
+
+    reply = client("lambda", stack.endpoint_url).invoke(
+        FunctionName=stack.backfill_function_name, Qualifier="live", Payload=json.dumps(load_event(name))
     )
-    sts = client("sts", stack.endpoint_url)
-    keys = sts.assume_role(RoleArn=configuration["Role"], RoleSessionName="tests")["Credentials"]
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=stack.endpoint_url,
-        region_name=stack.region,
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
-    )
+    answer = json.loads(reply["Payload"].read())
 
-
-type Call = Callable[[DynamoDBClient, str], object]
-
-KEY = {"PK": {"S": "ENTITY#role"}, "SK": {"S": "#META"}}
-OTHER = {"PK": {"S": "ENTITY#nobody"}, "SK": {"S": "#META"}}
-ABSENT = "attribute_not_exists(PK)"
-
-ALLOWED: dict[str, Call] = {
-    "read limits": lambda db, table: db.batch_get_item(RequestItems={table: {"Keys": [KEY]}}),
-    "spend": lambda db, table: db.update_item(TableName=table, Key=KEY),
-    "create a bucket": lambda db, table: db.transact_write_items(
-        TransactItems=[
-            {"Put": {"TableName": table, "Item": KEY}},
-            {"ConditionCheck": {"TableName": table, "Key": OTHER, "ConditionExpression": ABSENT}},
-        ]
-    ),
-}
-DENIED: dict[str, Call] = {
-    "read one": lambda db, table: db.get_item(TableName=table, Key=KEY),
-    "scan": lambda db, table: db.scan(TableName=table),
-    "use the index": lambda db, table: db.query(
-        TableName=table,
-        IndexName="GSI1",
-        KeyConditionExpression="GSI1PK = :parent",
-        ExpressionAttributeValues={":parent": {"S": "PARENT#role"}},
-    ),
-    "delete": lambda db, table: db.delete_item(TableName=table, Key=KEY),
-    "delete in a transaction": lambda db, table: db.transact_write_items(
-        TransactItems=[{"Delete": {"TableName": table, "Key": KEY}}]
-    ),
-    "delete the table": lambda db, table: db.delete_table(TableName=table),
-}
-
-
-@pytest.mark.parametrize("what", ALLOWED)
-def test_the_functions_role_may(role: DynamoDBClient, stack: Stack, what: str) -> None:
-    ALLOWED[what](role, stack.table_name)
-
-
-@pytest.mark.parametrize("what", DENIED)
-def test_the_functions_role_may_not(role: DynamoDBClient, stack: Stack, what: str) -> None:
-    with pytest.raises(ClientError) as denied:
-        DENIED[what](role, stack.table_name)
-
-    assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
+    field = BACKFILL[name]
+    if field is None:
+        assert "FunctionError" not in reply
+        assert answer["status"] == "complete"
+        assert "backfilled" in library.list_resources_with_defaults()
+    else:
+        # The emulator has one errorType for all; the container tests see Lambda's own.
+        assert reply["FunctionError"] == "Unhandled"
+        assert f"{field}: " in answer["errorMessage"]
 
 
 def test_a_change_in_the_layer_alone_reaches_the_alias(stack: Stack) -> None:

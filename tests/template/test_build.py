@@ -14,6 +14,10 @@ from scripts.toolchain import MINISTACK_PYTHON, ROOT
 RUNTIME = ["boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3"]
 
 
+# Folders of the package that no function uses, and whose libraries the layer does not have.
+COMMAND_ALONE = ["cli", "declaration"]
+
+
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with the packages of the Lambda runtime, and nothing else."""
@@ -54,7 +58,9 @@ def run_as_lambda(built: Path, runtime: Path, function: str, program: str) -> An
 def functions() -> list[str]:
     """Name the built folders of functions/."""
     return [
-        f"{path.name.capitalize()}Function" for path in sorted((ROOT / "functions").iterdir()) if path.is_dir()
+        f"{path.name.capitalize()}Function"
+        for path in sorted((ROOT / "functions").iterdir())
+        if path.is_dir() and not path.name.startswith(("_", "."))
     ]
 
 
@@ -66,11 +72,15 @@ def test_the_layer_holds_no_sdk_and_nothing_compiled(built: Path) -> None:
     assert not list(layer.rglob("__pycache__"))
 
 
-def test_the_layer_holds_the_package_whole(built: Path) -> None:
-    source = ROOT / "layers" / "limiter" / "leasegate"
-    shipped = built / "LimiterLayer" / "python" / "leasegate"
+@pytest.mark.parametrize("package", ["leasegate", "leasegate_lambda"])
+def test_the_layer_holds_the_packages_without_what_only_the_command_uses(built: Path, package: str) -> None:
+    source = ROOT / "layers" / "limiter" / package
+    shipped = built / "LimiterLayer" / "python" / package
 
-    assert modules(shipped) == modules(source)
+    not_shipped = tuple(f"{folder}/" for folder in COMMAND_ALONE)
+    assert modules(shipped) == {
+        path: content for path, content in modules(source).items() if not path.startswith(not_shipped)
+    }
     assert (shipped / "py.typed").exists()
 
 
@@ -96,7 +106,8 @@ def test_a_function_imports_with_layer_and_runtime_alone(built: Path, runtime: P
         runtime,
         function,
         "import app, sys, json; print(json.dumps({name: sys.modules[name].__file__ for name in"
-        " ('app', 'leasegate', 'aws_lambda_powertools', 'aws_xray_sdk', 'wrapt', 'boto3', 'botocore')}))",
+        " ('app', 'leasegate', 'leasegate_lambda', 'aws_lambda_powertools', 'aws_xray_sdk', 'wrapt', 'boto3',"
+        " 'botocore')}))",
     )
 
     places = {
@@ -106,12 +117,23 @@ def test_a_function_imports_with_layer_and_runtime_alone(built: Path, runtime: P
     assert places == {
         "app": built / function,
         "leasegate": built / "LimiterLayer",
+        "leasegate_lambda": built / "LimiterLayer",
         "aws_lambda_powertools": built / "LimiterLayer",
         "aws_xray_sdk": built / "LimiterLayer",
         "wrapt": built / "LimiterLayer",
         "boto3": runtime,
         "botocore": runtime,
     }
+
+
+def test_acquire_brings_no_web_framework_to_its_cold_start(built: Path, runtime: Path) -> None:
+    loaded = run_as_lambda(
+        built, runtime, "AcquireFunction", "import app, sys, json; print(json.dumps(sorted(sys.modules)))"
+    )
+
+    assert "leasegate.http.requests" in loaded
+    assert not [name for name in loaded if name.startswith(("aws_lambda_powertools.event_handler", "pydantic"))]
+    assert "leasegate.http.schemas" not in loaded
 
 
 def test_every_module_of_the_package_imports_with_the_runtime_alone(built: Path, runtime: Path) -> None:

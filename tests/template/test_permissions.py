@@ -1,65 +1,136 @@
-"""What the functions may do in the table, against what their code does: nothing more, nothing less."""
+"""What the functions may do in the table, against what their code does: nothing more, nothing less.
+
+Which items and attributes their roles are bound to is tested in ``test_roles``.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+import pytest
 
 import leasegate
 from leasegate import operations
-from scripts import template
+from tests.roles import INDEX, TABLE, statements_of
 
-FLOWS = Path(leasegate.__file__).parent / "flows"
+PACKAGE = Path(leasegate.__file__).parent
+FLOWS = PACKAGE / "flows"
 ACTIONS = {
     operations.BatchGet: "dynamodb:BatchGetItem",
     operations.Check: "dynamodb:ConditionCheckItem",
+    operations.Delete: "dynamodb:DeleteItem",
+    operations.Get: "dynamodb:GetItem",
     operations.Put: "dynamodb:PutItem",
+    operations.Query: "dynamodb:Query",
+    operations.Scan: "dynamodb:Scan",
     operations.Update: "dynamodb:UpdateItem",
 }
 """There is no action for a transaction: it takes those of what is in it."""
 
 
-def modules_behind(name: str) -> set[str]:
+def nodes_of(path: Path) -> Iterator[ast.AST]:
+    """Walk the syntax of a module."""
+    return ast.walk(ast.parse(path.read_text()))
+
+
+def flows_imported(path: Path) -> set[str]:
+    """Return the modules of flows that a module imports."""
+    found: set[str] = set()
+    for node in nodes_of(path):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            module = node.module or ""
+            is_flow = path.parent == FLOWS and node.level == 1
+            if module == ("" if is_flow else "flows"):
+                found |= {alias.name for alias in node.names}
+            elif is_flow or module.startswith("flows."):
+                found.add(module.removeprefix("flows."))
+    return {name for name in found if (FLOWS / f"{name}.py").exists()}
+
+
+def modules_behind(flow: str) -> set[str]:
     """Return a flow's module and all modules of flows that it imports, directly or not."""
     found: set[str] = set()
-    pending = {name}
+    pending = {flow}
     while pending:
         module = pending.pop()
         found.add(module)
-        for node in ast.walk(ast.parse((FLOWS / f"{module}.py").read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level == 1:
-                names = {node.module} if node.module else {alias.name for alias in node.names}
-                pending |= {name for name in names if name} - found
+        pending |= flows_imported(FLOWS / f"{module}.py") - found
     return found
 
 
-def actions_of(*flows: str) -> set[str]:
+def operations_built(path: Path) -> set[type]:
+    """Return the kinds of operation that a module builds."""
+    by_name = {kind.__name__: kind for kind in ACTIONS}
+    return {
+        by_name[node.func.id]
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in by_name
+    }
+
+
+def actions_of(flows: set[str]) -> set[str]:
     """Return the actions that flows need: those of the operations that their modules build."""
-    needed: set[str] = set()
-    by_name = {kind.__name__: action for kind, action in ACTIONS.items()}
-    for module in set().union(*map(modules_behind, flows)):
-        for node in ast.walk(ast.parse((FLOWS / f"{module}.py").read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in by_name:
-                needed.add(by_name[node.func.id])
-    return needed
+    modules = set().union(*map(modules_behind, flows))
+    return {ACTIONS[kind] for module in modules for kind in operations_built(FLOWS / f"{module}.py")}
 
 
-def table_actions(function: str) -> set[str]:
-    """Return what a function's role allows in the table, and check that it is allowed nowhere else."""
-    properties: dict[str, Any] = template.load()["Resources"][function]["Properties"]
-    assert "Role" not in properties, "one role each, made by SAM"
-    statements = [statement for policy in properties["Policies"] for statement in policy["Statement"]]
-    assert all(statement["Effect"] == "Allow" for statement in statements)
-    assert all(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]} for statement in statements)
-    return {action for statement in statements for action in statement["Action"]}
+def flows_of(function: str) -> set[str]:
+    """Return the flows that a function runs."""
+    if function == "AcquireFunction":
+        return {"acquire", "settle"}
+    backfill = {"backfill", "checkpoint"}
+    if function == "BackfillFunction":
+        return backfill
+    return set().union(*map(flows_imported, (PACKAGE / "administration").glob("*.py"))) - backfill
 
 
-def test_acquire_may_do_what_its_flows_do_and_nothing_else() -> None:
-    assert table_actions("AcquireFunction") == actions_of("acquire", "settle")
+@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction", "BackfillFunction"])
+def test_a_function_may_do_what_its_flows_do_and_nothing_else(function: str) -> None:
+    allowed = set().union(*(statement.actions for statement in statements_of(function)))
+    assert allowed == actions_of(flows_of(function))
+
+
+@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction", "BackfillFunction"])
+def test_a_function_may_do_it_in_the_table_alone_and_in_the_index_only_read(function: str) -> None:
+    for statement in statements_of(function):
+        assert set(map(repr, statement.resources)) <= {repr(TABLE), repr(INDEX)}
+        if INDEX in statement.resources:
+            assert not any(
+                "Put" in action or "Update" in action or "Delete" in action for action in statement.actions
+            )
+
+
+@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction", "BackfillFunction"])
+def test_whatever_writes_is_bound_to_partition_keys(function: str) -> None:
+    reads = {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"}
+    for statement in statements_of(function):
+        keys = statement.conditions.get("dynamodb:LeadingKeys", ())
+        assert bool(keys) is not bool(statement.actions & reads), statement
+        assert not any(pattern.startswith("*") for pattern in keys)
 
 
 def test_every_kind_of_operation_has_its_action() -> None:
     assert set(ACTIONS) | {operations.Transact} == set(operations.Operation.__value__.__args__) | {
         operations.Check
     }
+
+
+def test_nothing_but_the_backfill_scans() -> None:
+    scanning = {path.name for path in PACKAGE.rglob("*.py") if operations.Scan in operations_built(path)}
+    assert scanning == {"backfill.py"}
+
+
+def test_no_function_scans_behind_the_repositorys_back() -> None:
+    edges = [
+        *(PACKAGE.parents[2] / "functions").rglob("*.py"),
+        *(PACKAGE.parent / "leasegate_lambda").rglob("*.py"),
+    ]
+    calls = {
+        node.func.attr
+        for path in edges
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    assert not calls & {"scan", "query", "get_paginator", "execute_statement"}

@@ -6,7 +6,7 @@ import pytest
 
 from scripts import template
 
-FUNCTIONS = ["AcquireFunction"]
+FUNCTIONS = ["AcquireFunction", "AdminFunction", "BackfillFunction"]
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,17 @@ def test_the_api_lets_only_signed_callers_in_and_needs_no_more_than_the_right_to
     resources: dict[str, Any],
 ) -> None:
     assert resources["Api"]["Properties"]["Auth"] == {"DefaultAuthorizer": "AWS_IAM", "InvokeRole": "NONE"}
+
+
+def test_administration_answers_before_the_gateway_gives_up(resources: dict[str, Any]) -> None:
+    assert resources["AdminFunction"]["Properties"]["Timeout"] < 29
+
+
+def test_the_backfill_has_all_the_time_there_is_and_nobody_invokes_it(resources: dict[str, Any]) -> None:
+    properties = resources["BackfillFunction"]["Properties"]
+
+    assert properties["Timeout"] == 900
+    assert "Events" not in properties
 
 
 # --- publishing ---------------------------------------------------------------------------------------
@@ -142,6 +153,18 @@ def test_alarms_watch_errors_latency_throttles_the_api_and_degraded_answers(reso
     }
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_alarm_watches_the_errors_of_every_function(resources: dict[str, Any], name: str) -> None:
+    alarms = [alarm["Properties"] for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values()]
+
+    assert [
+        alarm["MetricName"]
+        for alarm in alarms
+        if alarm["MetricName"] == "Errors"
+        and alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": name}}]
+    ] == ["Errors"]
+
+
 def test_every_alarm_notifies_the_topic_if_there_is_one(resources: dict[str, Any]) -> None:
     for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
         assert alarm["Properties"]["AlarmActions"] == {
@@ -152,7 +175,7 @@ def test_every_alarm_notifies_the_topic_if_there_is_one(resources: dict[str, Any
 def test_the_outputs_say_where_everything_is(document: dict[str, Any]) -> None:
     outputs = document["Outputs"]
 
-    assert {"ApiUrl", "TableName", "LayerArn", "AcquireFunctionName"} <= set(outputs)
+    assert {"ApiUrl", "TableName", "LayerArn", *(f"{function}Name" for function in FUNCTIONS)} <= set(outputs)
     assert outputs["LayerArn"]["Export"]["Name"] == {"Fn::Sub": "${AWS::StackName}-LayerArn"}
 
 

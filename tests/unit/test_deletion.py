@@ -228,7 +228,7 @@ def test_a_deletion_that_died_before_it_told_its_buckets_tells_them_first(
         admin.acquire("key-1", RESOURCES[2], {"rpm": 1})
 
 
-def test_a_debt_does_not_bring_the_bucket_of_an_entity_back_that_is_being_deleted(
+def test_a_debt_of_an_entity_that_is_being_deleted_goes_with_it(
     table: MemoryTable, admin: Limiter
 ) -> None:
     populate(admin, RESOURCES[:2])
@@ -237,6 +237,7 @@ def test_a_debt_does_not_bring_the_bucket_of_an_entity_back_that_is_being_delete
     table.memory.delete(schema.bucket_key("key-1", RESOURCES[0]))
     lease.adjust({"rpm": 30})
     lease.settle()
-    assert schema.bucket_key("key-1", RESOURCES[0]) not in table.memory.items
+    with pytest.raises(Disabled):
+        table.process().acquire("key-1", RESOURCES[0], {"rpm": 1})
     table.process().delete_entity("key-1")
     assert left_of(table, "key-1") == []

@@ -51,8 +51,8 @@ ENTITY_NAME: Final = "name"
 ENTITY_METADATA: Final = "metadata"
 ENTITY_CREATED_AT: Final = "created_at"
 ENTITY_DELETING_AT: Final = "deleting_at"
-ENTITY_VERSION: Final = "version"
-"""Grows with every administrative change of the record."""
+ENTITY_REVISION: Final = "revision"
+"""The id of the last administrative change of the record: no two states of it share one."""
 ENTITY_PENDING: Final = "pending"
 """Changes that not every bucket has been told of; see :mod:`leasegate.flows.telling`."""
 DESCENDANTS: Final = ("children", "grandchildren", "great_grandchildren")
@@ -235,7 +235,7 @@ class Entity:
         parent_id: its parent; None at the top.
         buckets: the resources it has buckets for.
         created_at_ms: when it was created; None where only its limits, buckets or state made the record.
-        version: grows with every administrative change of the record; 0 before the first.
+        revision: the id of the last administrative change of the record; None before the first.
         disabled_at_ms: when it was disabled for all resources; None where it is not.
         disabled: when it was disabled for one resource, in ms, by resource.
         descendants: how many entities are one, two and three levels below.
@@ -247,7 +247,7 @@ class Entity:
     parent_id: str | None = None
     buckets: frozenset[str] = frozenset()
     created_at_ms: int | None = None
-    version: int = 0
+    revision: str | None = None
     name: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     disabled_at_ms: int | None = None
@@ -302,7 +302,7 @@ def parse_entity(item: Item | None) -> Entity:
         parent_id=cast("str | None", item.get(ENTITY_PARENT)),
         buckets=cast("frozenset[str]", item.get(ENTITY_BUCKETS, frozenset())),
         created_at_ms=cast("int | None", item.get(ENTITY_CREATED_AT)),
-        version=cast("int", item.get(ENTITY_VERSION, 0)),
+        revision=cast("str | None", item.get(ENTITY_REVISION)),
         name=cast("str | None", item.get(ENTITY_NAME)),
         metadata=cast("Mapping[str, str]", item.get(ENTITY_METADATA, {})),
         disabled_at_ms=cast("int | None", item.get(DISABLED_AT)),

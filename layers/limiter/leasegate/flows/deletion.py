@@ -74,7 +74,7 @@ def _begin(entity_id: str, own: Entity, signature: Signature) -> Flow[Deletion]:
         schema.entity_key(entity_id),
         (
             Set(schema.ENTITY_DELETING_AT, signature.at_ms),
-            Set(schema.ENTITY_VERSION, own.version + 1),
+            Set(schema.ENTITY_REVISION, signature.id),
             Add(schema.ENTITY_PENDING, pending_note(signature.id, None)),
         ),
         AllOf((is_unchanged(own), has_no_children())),

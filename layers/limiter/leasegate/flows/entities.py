@@ -24,7 +24,6 @@ from ..operations import (
     Cancelled,
     Change,
     Condition,
-    Equals,
     Failed,
     Flow,
     NotExists,
@@ -177,7 +176,7 @@ def _transaction(family: Family, after: Details, signature: Signature, attempt: 
     own, entity_id = family.own, family.entity_id
     is_new = own.created_at_ms is None
     is_moved = after.parent_id != own.parent_id
-    changes: list[Change] = [Set(schema.ENTITY_VERSION, own.version + 1)]
+    changes: list[Change] = [Set(schema.ENTITY_REVISION, signature.id)]
     conditions = [is_unchanged(own), as_read(schema.ENTITY_CREATED_AT, own.created_at_ms)]
     conditions.append(NotExists(schema.ENTITY_DELETING_AT))
     if is_new:
@@ -212,8 +211,8 @@ def _transaction(family: Family, after: Details, signature: Signature, attempt: 
 
 
 def is_unchanged(own: Entity) -> Condition:
-    """Hold a record to its version, which every administrative change of it makes grow."""
-    return Equals(schema.ENTITY_VERSION, own.version) if own.version else NotExists(schema.ENTITY_VERSION)
+    """Hold a record to its revision, which every administrative change of it replaces."""
+    return as_read(schema.ENTITY_REVISION, own.revision)
 
 
 def _check_existence(change: EntityChange, own: Entity) -> None:

@@ -18,7 +18,6 @@ from ..operations import (
     ItemAbsent,
     ItemExists,
     Key,
-    NotExists,
     Put,
     Remove,
     Set,
@@ -48,15 +47,16 @@ def create(
 ) -> tuple[Action, ...]:
     """Create a bucket if all that its limits were resolved from is still so: the actions of a transaction.
 
-    The first is the bucket's. The others hold the entity's parent, that it is enabled, and both of its own limits
-    (deleted ones by their version too), as read.
+    The first is the bucket's. The others hold the entity's record (its parent, its state) to its revision, and
+    both of its own limits (deleted ones too) to their version, as read. So a role that creates buckets can be kept
+    from writing what matters of a record: IAM takes the attributes of a condition for written ones.
     """
     return (
         Put(schema.bucket_key(entity_id, resource), _bucket_item(state, amounts, request), ItemAbsent()),
         Update(
             schema.entity_key(entity_id),
             (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
-            AllOf((holds(schema.ENTITY_PARENT, reading.entity.parent_id), *_is_enabled(resource))),
+            holds(schema.ENTITY_REVISION, reading.entity.revision),
         ),
         Check(schema.entity_limits_key(entity_id, resource), _as_read(reading.for_resource)),
         Check(schema.entity_limits_key(entity_id, None), _as_read(reading.for_all)),
@@ -72,7 +72,7 @@ def recreate(
         Update(
             schema.entity_key(entity_id),
             (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
-            AllOf((ItemExists(), NotExists(schema.ENTITY_DELETING_AT))),
+            ItemExists(),
         ),
     )
 
@@ -150,14 +150,6 @@ def _bucket_item(state: Bucket, amounts: Amounts, request: Request) -> Item:
     for name, tokens in amounts.items():
         item[schema.used_attribute(name)] = tokens
     return item
-
-
-def _is_enabled(resource: str) -> tuple[Condition, ...]:
-    return (
-        NotExists(schema.ENTITY_DELETING_AT),
-        NotExists(schema.disabled_attribute(None)),
-        NotExists(schema.disabled_attribute(resource)),
-    )
 
 
 def _as_read(stored: StoredLimits | None) -> Condition:

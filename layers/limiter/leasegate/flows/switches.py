@@ -62,7 +62,7 @@ def switch_entity(
             schema.entity_key(entity_id),
             (
                 Set(attribute, signature.at_ms) if is_disabled else Remove(attribute),
-                Set(schema.ENTITY_VERSION, own.version + 1),
+                Set(schema.ENTITY_REVISION, signature.id),
                 Add(schema.ENTITY_PENDING, pending_note(signature.id, resource)),
                 *index,
             ),

@@ -1,0 +1,355 @@
+"""The library under the role of each function: what it is for passes, and what it is not for is denied.
+
+moto answers, and ``tests.roles`` evaluates the statements of template.yaml before, conditions and all.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from leasegate import (
+    Administrator,
+    Disabled,
+    EntityNotFound,
+    Knowledge,
+    Limit,
+    Limiter,
+    RateLimitExceeded,
+    StoreDenied,
+)
+from leasegate.repository.dynamodb import DynamoRepository
+from tests.fixtures.functions import TABLE_NAME
+from tests.roles import act_as
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+RPM = [Limit.per_minute("rpm", 60)]
+OTHER = [Limit.per_minute("rpm", 30)]
+
+type Role = Callable[[str], DynamoDBClient]
+
+
+@pytest.fixture
+def role(moto_client: DynamoDBClient) -> Role:
+    """Return a client that acts as a function."""
+    return lambda function: act_as(boto3.client("dynamodb"), function)
+
+
+@pytest.fixture
+def repository_of(role: Role) -> Iterator[Callable[[str], DynamoRepository]]:
+    """Open the table as a function."""
+    opened: list[DynamoRepository] = []
+
+    def open_as(function: str) -> DynamoRepository:
+        opened.append(DynamoRepository(role(function), TABLE_NAME))
+        return opened[-1]
+
+    yield open_as
+    for repository in opened:
+        repository.close()
+
+
+type Open = Callable[[str], DynamoRepository]
+
+
+def snapshot(client: DynamoDBClient, *, but: tuple[str, ...] = ()) -> list[str]:
+    """Return all items but those whose keys begin with ``but``, in an order of their own."""
+    items = client.scan(TableName=TABLE_NAME)["Items"]
+    return sorted(repr(sorted(item.items())) for item in items if not item["PK"]["S"].startswith(but))
+
+
+# --- acquire ---------------------------------------------------------------------------------------
+
+
+def test_acquire_spends_in_every_way_there_is(
+    repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+) -> None:
+    spender = Limiter(repository_of("AcquireFunction"), knowledge=Knowledge(max_age_ms=0, refusal_age_ms=0))
+    limiter.create_entity("project")
+    limiter.set_limits("project", RPM)
+    limiter.create_entity("key", "project")
+    limiter.set_limits("key", RPM, resource="gpt-4")
+    limiter.set_resource_defaults("dall-e", RPM)
+    limiter.set_system_defaults(RPM)
+
+    for resource in ("gpt-4", "dall-e", "other"):
+        spender.acquire("key", resource, {"rpm": 1})
+        Limiter(repository_of("AcquireFunction")).acquire("key", resource, {"rpm": 1})
+        spender.acquire("key", resource, {"rpm": 1}, cascade="transaction")
+    limiter.delete_system_defaults()
+    spender.acquire("stranger", "other", {"rpm": 1}, limits=RPM)
+    spender.acquire("stranger", "transaction", {"rpm": 1}, limits=RPM, cascade="transaction")
+
+    with spender.acquire("key", "gpt-4", {"rpm": 1}) as lease:
+        lease.adjust({"rpm": 3})
+        lease.consume({"rpm": 1})
+    with suppress(RuntimeError), spender.acquire("key", "gpt-4", {"rpm": 5}):
+        raise RuntimeError
+    with pytest.raises(RateLimitExceeded):
+        for _ in range(3):
+            spender.acquire("key", "gpt-4", {"rpm": 30})
+
+    limiter.set_limits("key", OTHER, resource="gpt-4")
+    limiter.set_limits("project", [Limit.per_minute("rpm", 6_000)])
+    limiter.reset("key", "gpt-4")
+    spender.acquire("key", "gpt-4", {"rpm": 1})
+    limiter.move_entity("key", None)
+    spender.acquire("key", "gpt-4", {"rpm": 1})
+
+    with spender.acquire("key", "gpt-4", {"rpm": 1}) as lease:
+        lease.adjust({"rpm": 4})
+        moto_client.delete_item(TableName=TABLE_NAME, Key={"PK": {"S": "BUCKET#key#gpt-4"}, "SK": {"S": "#STATE"}})
+    spender.available("key", "gpt-4")
+    limiter.disable_entity("key")
+    with pytest.raises(Disabled):
+        spender.acquire("key", "gpt-4", {"rpm": 1})
+
+
+CHANGES: dict[str, Callable[[Administrator], object]] = {
+    "create_entity": lambda admin: admin.create_entity("new", "project"),
+    "put_entity": lambda admin: admin.put_entity("key", "project", name="changed"),
+    "update_entity": lambda admin: admin.update_entity("key", name="changed"),
+    "move_entity": lambda admin: admin.move_entity("key", None),
+    "disable_entity": lambda admin: admin.disable_entity("key"),
+    "enable_entity": lambda admin: admin.enable_entity("off"),
+    "delete_entity": lambda admin: admin.delete_entity("key"),
+    "finish_changes": lambda admin: admin.finish_changes("pending"),
+    "set_limits": lambda admin: admin.set_limits("key", OTHER),
+    "delete_limits": lambda admin: admin.delete_limits("key", "gpt-4"),
+    "set_system_defaults": lambda admin: admin.set_system_defaults(OTHER),
+    "delete_system_defaults": lambda admin: admin.delete_system_defaults(),
+    "set_resource_defaults": lambda admin: admin.set_resource_defaults("gpt-4", OTHER),
+    "delete_resource_defaults": lambda admin: admin.delete_resource_defaults("gpt-4"),
+    "disable_resource": lambda admin: admin.disable_resource("gpt-4"),
+    "enable_resource": lambda admin: admin.enable_resource("off"),
+    "reset": lambda admin: admin.reset("key", "gpt-4"),
+    "top_up": lambda admin: admin.top_up("key", "gpt-4", {"rpm": 1}),
+}
+READINGS: dict[str, Callable[[Administrator], object]] = {
+    "get_entity": lambda admin: admin.get_entity("key"),
+    "list_entities": lambda admin: admin.list_entities(),
+    "list_children": lambda admin: admin.list_children("project"),
+    "list_buckets": lambda admin: admin.list_buckets("key"),
+    "get_limits": lambda admin: admin.get_limits("key", "gpt-4"),
+    "list_limits": lambda admin: admin.list_limits("key"),
+    "get_system_defaults": lambda admin: admin.get_system_defaults(),
+    "resolve_limits": lambda admin: admin.resolve_limits("key", "gpt-4"),
+    "get_resource_defaults": lambda admin: admin.get_resource_defaults("gpt-4"),
+    "get_resource": lambda admin: admin.get_resource("gpt-4"),
+    "list_resources_with_defaults": lambda admin: admin.list_resources_with_defaults(),
+    "list_audit": lambda admin: admin.list_audit("entity:key"),
+}
+
+
+def test_every_method_of_administration_is_tried_here() -> None:
+    methods = {name for name, _ in inspect.getmembers(Administrator, inspect.isfunction) if name[0] != "_"}
+    assert methods == {*CHANGES, *READINGS, "backfill_registry"}
+
+
+def prepare(limiter: Limiter, client: DynamoDBClient) -> None:
+    """Store something for every change to change, a change that is pending among them."""
+    limiter.create_entity("project")
+    limiter.create_entity("key", "project")
+    limiter.set_limits("key", RPM, resource="gpt-4")
+    limiter.set_resource_defaults("gpt-4", RPM)
+    limiter.set_system_defaults(RPM)
+    limiter.disable_entity("off")
+    limiter.disable_resource("off")
+    limiter.acquire("key", "gpt-4", {"rpm": 7})
+    limiter.set_limits("pending", RPM, resource="gpt-4")
+    limiter.acquire("pending", "gpt-4", {"rpm": 1})
+    client.update_item(
+        TableName=TABLE_NAME,
+        Key={"PK": {"S": "ENTITY#pending"}, "SK": {"S": "#META"}},
+        UpdateExpression="ADD pending :note",
+        ExpressionAttributeValues={":note": {"SS": ["change:gpt-4"]}},
+    )
+
+
+@pytest.mark.parametrize("function", ["AcquireFunction", "BackfillFunction"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_only_administration_changes_limits_and_entities(
+    change: str, function: str, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+) -> None:
+    prepare(limiter, moto_client)
+    before = snapshot(moto_client)
+
+    with pytest.raises(StoreDenied):
+        CHANGES[change](Administrator(repository_of(function)))
+
+    assert snapshot(moto_client) == before
+
+
+# --- administration --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [*CHANGES, *READINGS])
+def test_administration_may_do_all_that_it_is_for(
+    call: str, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+) -> None:
+    prepare(limiter, moto_client)
+    before = snapshot(moto_client)
+    {**CHANGES, **READINGS}[call](Administrator(repository_of("AdminFunction")))
+    assert (snapshot(moto_client) != before) is (call in CHANGES)
+
+
+def test_administration_deletes_entities_with_all_that_they_have(repository_of: Open, limiter: Limiter) -> None:
+    admin = Administrator(repository_of("AdminFunction"))
+    limiter.create_entity("grandparent")
+    limiter.create_entity("parent", "grandparent")
+    limiter.create_entity("child", "parent")
+    limiter.set_limits("parent", RPM)
+    limiter.set_limits("parent", RPM, resource="gpt-4")
+    limiter.acquire("parent", "gpt-4", {"rpm": 1})
+    assert admin.delete_entity("parent", children="reparent").is_complete
+    with pytest.raises(EntityNotFound):
+        admin.get_entity("parent")
+    assert admin.get_entity("child").parent_id == "grandparent"
+
+
+@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction"])
+@pytest.mark.parametrize("entity_id", ["key", "stranger"])
+@pytest.mark.parametrize("cascade", [True, False, "transaction"])
+def test_only_acquire_spends(
+    cascade: Any,  # noqa: ANN401 - a literal
+    entity_id: str,
+    function: str,
+    repository_of: Open,
+    limiter: Limiter,
+    moto_client: DynamoDBClient,
+) -> None:
+    prepare(limiter, moto_client)
+    before = snapshot(moto_client)
+
+    with pytest.raises(StoreDenied):
+        Limiter(repository_of(function)).acquire(entity_id, "gpt-4", {"rpm": 1}, cascade=cascade)
+
+    assert snapshot(moto_client) == before
+
+
+# --- backfill --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_backfill_may_do_all_that_it_is_for(
+    dry_run: bool, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+) -> None:
+    prepare(limiter, moto_client)
+    for number in range(120):
+        limiter.set_resource_defaults(f"model-{number}", RPM)
+    moto_client.update_item(
+        TableName=TABLE_NAME,
+        Key={"PK": {"S": "SYSTEM#"}, "SK": {"S": "#RESOURCES"}},
+        UpdateExpression="SET resources = :names",
+        ExpressionAttributeValues={":names": {"SS": ["without-defaults"]}},
+    )
+    others = snapshot(moto_client, but=("SYSTEM#",))
+    backfill = Administrator(repository_of("BackfillFunction"))
+
+    report = backfill.backfill_registry(dry_run=dry_run, prune=True)
+
+    assert (report.status, report.added, report.removed) == ("complete", 121, 1)
+    assert len(limiter.list_resources_with_defaults()) == (1 if dry_run else 121)
+    assert snapshot(moto_client, but=("SYSTEM#",)) == others
+
+
+@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction"])
+def test_only_the_backfill_reads_the_whole_table(function: str, repository_of: Open) -> None:
+    with pytest.raises(StoreDenied):
+        Administrator(repository_of(function)).backfill_registry()
+
+
+# --- single writes that no flow makes ----------------------------------------------------------------
+
+
+def key(partition: str, sort: str = "#META") -> dict[str, Any]:
+    return {"PK": {"S": partition}, "SK": {"S": sort}}
+
+
+def update(partition: str, attribute: str, sort: str = "#META") -> Callable[[DynamoDBClient], object]:
+    return lambda client: client.update_item(
+        TableName=TABLE_NAME,
+        Key=key(partition, sort),
+        UpdateExpression="SET #a = :v",
+        ExpressionAttributeNames={"#a": attribute},
+        ExpressionAttributeValues={":v": {"N": "1"}},
+    )
+
+
+def put(partition: str, sort: str = "#META") -> Callable[[DynamoDBClient], object]:
+    return lambda client: client.put_item(TableName=TABLE_NAME, Item=key(partition, sort))
+
+
+def delete(partition: str, sort: str = "#META") -> Callable[[DynamoDBClient], object]:
+    return lambda client: client.delete_item(TableName=TABLE_NAME, Key=key(partition, sort))
+
+
+def in_transaction(kind: str, request: dict[str, Any]) -> Callable[[DynamoDBClient], object]:
+    part: Any = {kind: {"TableName": TABLE_NAME, **request}}
+    return lambda client: client.transact_write_items(TransactItems=[part])
+
+
+DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
+    "AcquireFunction": [
+        ("name an entity", update("ENTITY#key", "name")),
+        ("move an entity", update("ENTITY#key", "parent_id")),
+        ("enable an entity", update("ENTITY#key", "disabled_at")),
+        ("enable an entity for a resource", update("ENTITY#key", "disabled.gpt-4")),
+        ("end a deletion", update("ENTITY#key", "deleting_at")),
+        ("make an entity", update("ENTITY#key", "created_at")),
+        ("list an entity", update("ENTITY#key", "GSI1PK")),
+        ("forget what is pending", update("ENTITY#key", "pending")),
+        ("set limits", update("ENTITY#key", "limits", "#LIMITS#")),
+        ("put limits", put("ENTITY#key", "#LIMITS#")),
+        ("delete limits", delete("ENTITY#key", "#LIMITS#")),
+        ("delete a bucket", delete("BUCKET#key#gpt-4", "#STATE")),
+        ("set defaults", update("RESOURCE#gpt-4", "limits", "#LIMITS")),
+        ("put system defaults", put("SYSTEM#", "#LIMITS")),
+        ("change the registry", update("SYSTEM#", "resources", "#RESOURCES")),
+        ("record a change", put("AUDIT#system", "1")),
+        ("delete in a transaction", in_transaction("Delete", {"Key": key("ENTITY#key")})),
+        ("put in a transaction", in_transaction("Put", {"Item": key("ENTITY#key")})),
+    ],
+    "AdminFunction": [
+        ("make a bucket", put("BUCKET#key#gpt-4", "#STATE")),
+        ("count tokens", update("BUCKET#key#gpt-4", "u.rpm", "#STATE")),
+        ("take a request's slot", update("BUCKET#key#gpt-4", "r.0", "#STATE")),
+        ("change a bucket's limits", update("BUCKET#key#gpt-4", "lim", "#STATE")),
+        ("make a bucket expire", update("BUCKET#key#gpt-4", "ttl", "#STATE")),
+        ("rewrite a record", update("AUDIT#system", "actor", "1")),
+        ("delete a record", delete("AUDIT#system", "1")),
+        ("forget an operation", delete("OPERATION#key#a", "#STATE")),
+        ("write anything else", put("LEASE#a", "#STATE")),
+        ("make a bucket in a transaction", in_transaction("Put", {"Item": key("BUCKET#key#gpt-4", "#STATE")})),
+    ],
+    "BackfillFunction": [
+        ("set defaults", update("RESOURCE#gpt-4", "limits", "#LIMITS")),
+        ("put defaults", put("RESOURCE#gpt-4", "#LIMITS")),
+        ("delete defaults", delete("RESOURCE#gpt-4", "#LIMITS")),
+        ("set system defaults", update("SYSTEM#", "limits", "#LIMITS")),
+        ("put an entity", put("ENTITY#key")),
+        ("spend", update("BUCKET#key#gpt-4", "v.rpm", "#STATE")),
+        ("record a change", put("AUDIT#system", "1")),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "what", "call"),
+    [(function, what, call) for function, calls in DENIED.items() for what, call in calls],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_write_of_nobodys_is_denied(
+    function: str, what: str, call: Callable[[DynamoDBClient], object], role: Role
+) -> None:
+    with pytest.raises(ClientError) as denied:
+        call(role(function))
+    assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
