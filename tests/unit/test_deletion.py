@@ -228,9 +228,7 @@ def test_a_deletion_that_died_before_it_told_its_buckets_tells_them_first(
         admin.acquire("key-1", RESOURCES[2], {"rpm": 1})
 
 
-def test_a_debt_of_an_entity_that_is_being_deleted_goes_with_it(
-    table: MemoryTable, admin: Limiter
-) -> None:
+def test_a_debt_of_an_entity_that_is_being_deleted_goes_with_it(table: MemoryTable, admin: Limiter) -> None:
     populate(admin, RESOURCES[:2])
     lease = table.process().acquire("key-1", RESOURCES[0], {"rpm": 1})
     begin(table)
