@@ -243,7 +243,7 @@ def test_the_backfill_may_do_all_that_it_is_for(
     dry_run: bool, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
 ) -> None:
     prepare(limiter, moto_client)
-    for number in range(120):
+    for number in range(30):
         limiter.set_resource_defaults(f"model-{number}", RPM)
     moto_client.update_item(
         TableName=TABLE_NAME,
@@ -256,8 +256,8 @@ def test_the_backfill_may_do_all_that_it_is_for(
 
     report = backfill.backfill_registry(dry_run=dry_run, prune=True)
 
-    assert (report.status, report.added, report.removed) == ("complete", 121, 1)
-    assert len(limiter.list_resources_with_defaults()) == (1 if dry_run else 121)
+    assert (report.status, report.added, report.removed) == ("complete", 31, 1)
+    assert len(limiter.list_resources_with_defaults()) == (1 if dry_run else 31)
     assert snapshot(moto_client, but=("SYSTEM#",)) == others
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -53,10 +54,12 @@ class Session:
         self._knowledge = Knowledge() if knowledge is None else knowledge
         self._timeout_ms = timeout_ms
         self._actor = check_actor(actor)
+        self._changes = itertools.count()
 
     def _sign(self, actor: str | None) -> Signature:
-        """Return who acts now, under a new id."""
-        return Signature(self._actor if actor is None else check_actor(actor), new_id(), self._clock())
+        """Return who acts now, under a new id; those of one session sort by time even within a ms."""
+        change_id = f"{next(self._changes) % 0x10000:04x}{new_id()}"
+        return Signature(self._actor if actor is None else check_actor(actor), change_id, self._clock())
 
     def _drive[T](self, flow: Flow[T], timeout_ms: int | None = None) -> T:
         return drive(flow, self._repository, self._timeout_ms if timeout_ms is None else timeout_ms)
