@@ -11,9 +11,12 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from leasegate import Administrator, Limit, StoreError, schema
 from leasegate.operations import Item, Key, Operation, Outcome
 from leasegate.repository.dynamodb import DynamoRepository
+from scripts import dynamodb_local as emulator
 from tests.loading import load
 
 if TYPE_CHECKING:
@@ -35,6 +38,16 @@ STORED: Final[Item] = {
     schema.STORED_LIMITS: schema.render_limits({RPM.name: RPM}),
     schema.STORED_VERSION: 1_700_000_000_000,
 }
+
+
+pytestmark = pytest.mark.xdist_group("crowded tables")
+
+
+@pytest.fixture(scope="module")
+def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run an emulator for these tests alone: one that held so many items is slow from then on."""
+    with emulator.running(tmp_path_factory.mktemp("dynamodb-local") / "output.log") as endpoint:
+        yield endpoint
 
 
 class Killed(BaseException):

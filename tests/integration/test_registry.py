@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from leasegate import Administrator, Knowledge, Limit, StoreError, schema
 from leasegate.operations import Key, Put
 from leasegate.repository.dynamodb import DynamoRepository
+from scripts import dynamodb_local as emulator
 from tests.fixtures.stores import Cost
 from tests.loading import load
 
@@ -30,6 +31,15 @@ NAMES: Final = tuple(f"resource-{number}" for number in range(6))
 THREADS: Final = 16
 CHANGES_OF_A_THREAD: Final = 12
 OTHER_ITEMS: Final = 5_000
+
+pytestmark = pytest.mark.xdist_group("crowded tables")
+
+
+@pytest.fixture(scope="module")
+def dynamodb_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run an emulator for these tests alone: one that held so many items is slow from then on."""
+    with emulator.running(tmp_path_factory.mktemp("dynamodb-local") / "output.log") as endpoint:
+        yield endpoint
 
 
 # --- what a list costs -----------------------------------------------------------------------------
