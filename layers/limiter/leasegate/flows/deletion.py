@@ -41,6 +41,9 @@ from .limits_admin import is_as_seen, written_item
 from .telling import pending_note, read_entity, tell_buckets
 
 _CHUNK: Final = 25
+_CHILDREN_AT_ONCE: Final = 8
+"""Each takes some five round trips, one after the other."""
+
 _LIMITS_AT_ONCE: Final = 40
 """Each takes two of a transaction's 100 actions, the limits and the audit record."""
 
@@ -87,7 +90,7 @@ def _begin(entity_id: str, own: Entity, signature: Signature) -> Flow[Deletion]:
 
 
 def _move_children(entity_id: str, own: Entity, signature: Signature, knowledge: Knowledge) -> Flow[Deletion]:
-    (outcome,) = yield (Query(schema.children_partition(entity_id), limit=_CHUNK, in_index=True),)
+    (outcome,) = yield (Query(schema.children_partition(entity_id), limit=_CHILDREN_AT_ONCE, in_index=True),)
     moved = 0
     for number, (key, _) in enumerate(reading.page(outcome).items):
         change = EntityChange(schema.entity_of(key), own.parent_id)

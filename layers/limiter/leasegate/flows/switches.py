@@ -43,7 +43,8 @@ def switch_entity(
 ) -> Flow[bool]:
     """Disable or enable an entity for one resource, or (None) for all; say whether that is new.
 
-    Five or six round trips where there are buckets to tell. An entity that nobody created can be disabled too.
+    Five round trips where there are buckets to tell, two more to disable them. An entity that nobody created can
+    be disabled too.
     Raises :class:`EntityIsBeingDeleted` and :class:`StoreError`, after which the call is to be repeated.
     """
     attribute = schema.disabled_attribute(resource)
