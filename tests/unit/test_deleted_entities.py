@@ -12,13 +12,10 @@ from leasegate import (
     Limiter,
     NoLimitsConfigured,
     RateLimitExceeded,
-    schema,
 )
+from tests.administered import RESOURCES, RPM, left_of, populate
 from tests.fixtures.tables import MemoryTable, dies_before_trip
 from tests.simulation.test_changes import check_families
-
-RPM = Limit.per_minute("rpm", 60)
-RESOURCES = [f"model-{number:03}" for number in range(120)]
 
 
 @pytest.fixture
@@ -29,27 +26,6 @@ def table() -> MemoryTable:
 @pytest.fixture
 def admin(table: MemoryTable) -> Limiter:
     return table.process()
-
-
-def populate(process: Limiter, resources: list[str]) -> None:
-    """Give key-1 limits for all resources but the first, and buckets for all."""
-    process.create_entity("project")
-    process.create_entity("key-1", "project")
-    process.set_limits("key-1", [RPM])
-    for resource in resources[1:]:
-        process.set_limits("key-1", [RPM], resource)
-    for resource in resources:
-        process.acquire("key-1", resource, {"rpm": 1})
-
-
-def left_of(table: MemoryTable, entity_id: str) -> list[str]:
-    """Return what there still is of an entity: its record, limits that hold, buckets."""
-    left = []
-    for key, item in table.memory.items.items():
-        is_limits = key.pk == f"ENTITY#{entity_id}" and schema.STORED_LIMITS in item
-        if key == schema.entity_key(entity_id) or is_limits or key.pk.startswith(f"BUCKET#{entity_id}#"):
-            left.append("/".join(key))
-    return left
 
 
 # --- children --------------------------------------------------------------------------------------

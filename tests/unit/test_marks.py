@@ -10,19 +10,13 @@ from leasegate import (
     Limiter,
     schema,
 )
-from leasegate.flows.acquire import acquire
-from leasegate.flows.auditing import Signature
-from leasegate.flows.grants import Ask, Grant
 from leasegate.flows.limits_admin import delete_entity_limits, set_entity_limits
-from leasegate.flows.spending import Request
 from leasegate.flows.switches import switch_entity
 from leasegate.flows.telling import tell_buckets
 from leasegate.limits import index_limits
 from leasegate.operations import BatchGet, Transact, Update
+from tests.administered import BUCKET, RPM, begin_acquire, sign
 from tests.fixtures.tables import MemoryTable, Steps
-
-RPM = Limit.per_minute("rpm", 60)
-BUCKET = schema.bucket_key("key-1", "gpt-4")
 
 
 @pytest.fixture
@@ -33,16 +27,6 @@ def table() -> MemoryTable:
 @pytest.fixture
 def admin(table: MemoryTable) -> Limiter:
     return table.process()
-
-
-def begin_acquire(table: MemoryTable, request_id: str = "slow") -> Steps[Grant]:
-    """Return an acquire of a cold process, before its first round trip."""
-    ask = Ask("key-1", "gpt-4", {"rpm": 1})
-    return Steps(table, acquire(ask, Request(request_id, 0, table.now_ms), Knowledge()))
-
-
-def sign(table: MemoryTable, name: str) -> Signature:
-    return Signature("tests", name, table.now_ms)
 
 
 def spend(process: Limiter) -> int:

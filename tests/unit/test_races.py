@@ -10,22 +10,15 @@ from leasegate import (
     Disabled,
     EntityNotFound,
     InvalidRequest,
-    Knowledge,
     Limit,
     Limiter,
     NoLimitsConfigured,
-    schema,
 )
-from leasegate.flows.acquire import acquire
-from leasegate.flows.auditing import Signature
-from leasegate.flows.grants import Ask, Grant
-from leasegate.flows.spending import Request
+from leasegate.flows.grants import Grant
 from leasegate.operations import Transact
+from tests.administered import BUCKET, RPM, begin_acquire
 from tests.fixtures.tables import MemoryTable, Steps
 from tests.simulation.test_changes import check_families
-
-RPM = Limit.per_minute("rpm", 60)
-BUCKET = schema.bucket_key("key-1", "gpt-4")
 
 
 @pytest.fixture
@@ -36,16 +29,6 @@ def table() -> MemoryTable:
 @pytest.fixture
 def admin(table: MemoryTable) -> Limiter:
     return table.process()
-
-
-def begin_acquire(table: MemoryTable, request_id: str = "slow") -> Steps[Grant]:
-    """Return an acquire of a cold process, before its first round trip."""
-    ask = Ask("key-1", "gpt-4", {"rpm": 1})
-    return Steps(table, acquire(ask, Request(request_id, 0, table.now_ms), Knowledge()))
-
-
-def sign(table: MemoryTable, name: str) -> Signature:
-    return Signature("tests", name, table.now_ms)
 
 
 def spend(process: Limiter) -> int:

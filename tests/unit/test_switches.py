@@ -7,10 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from leasegate import Disabled, InvalidRequest, Limit, Limiter, StoreUnavailable, schema
+from tests.administered import BUCKET, RPM, refusal, spend, warm
 from tests.fixtures.tables import MemoryTable, dies_before_trip
-
-RPM = Limit.per_minute("rpm", 60)
-BUCKET = schema.bucket_key("key-1", "gpt-4")
 
 
 @pytest.fixture
@@ -21,28 +19,6 @@ def table() -> MemoryTable:
 @pytest.fixture
 def admin(table: MemoryTable) -> Limiter:
     return table.process()
-
-
-def spend(process: Limiter, entity_id: str = "key-1", resource: str = "gpt-4") -> None:
-    process.acquire(entity_id, resource, {"rpm": 1})
-
-
-def warm(table: MemoryTable, level: str = "entity") -> Limiter:
-    """Return a process that spent for key-1 before, under limits of a level."""
-    process = table.process()
-    if level == "entity":
-        process.set_limits("key-1", [RPM])
-    else:
-        process.set_system_defaults([RPM])
-    spend(process)
-    return process
-
-
-def refusal(process: Limiter, entity_id: str = "key-1", resource: str = "gpt-4") -> tuple[str | None, str]:
-    """Return who is disabled, and for what."""
-    with pytest.raises(Disabled) as caught:
-        spend(process, entity_id, resource)
-    return caught.value.entity_id, caught.value.resource
 
 
 # --- entities and pairs ----------------------------------------------------------------------------
