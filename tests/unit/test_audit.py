@@ -21,11 +21,6 @@ type Call = Callable[..., object]
 
 
 @pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
 def admin(table: MemoryTable) -> Limiter:
     return table.process("arn:aws:iam::1:user/ann")
 

@@ -17,17 +17,6 @@ from tests.administered import RESOURCES, RPM, left_of, populate
 from tests.fixtures.tables import MemoryTable, dies_before_trip
 from tests.simulation.test_changes import check_families
 
-
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 # --- children --------------------------------------------------------------------------------------
 
 

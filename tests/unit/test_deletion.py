@@ -20,16 +20,6 @@ from tests.fixtures.tables import MemoryTable, dies_before_trip
 from tests.simulation.test_changes import check_families
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 def begin(table: MemoryTable, entity_id: str = "key-1") -> None:
     """Begin a deletion, and leave it at that."""
     times = iter([10_000, 0])

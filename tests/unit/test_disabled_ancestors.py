@@ -8,17 +8,6 @@ from leasegate import Disabled, Limit, Limiter
 from tests.administered import RPM, refusal, spend, warm
 from tests.fixtures.tables import MemoryTable, dies_before_trip
 
-
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 # --- descendants -----------------------------------------------------------------------------------
 
 

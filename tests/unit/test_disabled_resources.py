@@ -14,16 +14,6 @@ RPM = Limit.per_day("rpm", 1_000)
 AGE_MS = 30_000
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 def spend(process: Limiter, entity_id: str = "key-1") -> None:
     process.acquire(entity_id, "gpt-4", {"rpm": 1})
 

@@ -16,16 +16,6 @@ from tests.simulation.test_changes import check_families
 RPM = Limit.per_minute("rpm", 60)
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 def chain(admin: Limiter, *entity_ids: str) -> None:
     """Create entities, each the child of the one before."""
     for parent_id, entity_id in zip((None, *entity_ids), entity_ids, strict=False):

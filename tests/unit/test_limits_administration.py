@@ -30,11 +30,6 @@ KEYS: dict[str, Key] = {
 }
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
 def set_on(process: Limiter, level: str, limits: list[Limit]) -> None:
     match level:
         case "entity_resource":

@@ -12,16 +12,6 @@ from tests.fixtures.tables import MemoryTable
 RPM = Limit.per_minute("rpm", 60)
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 def pages(read: Callable[[str | None], tuple[tuple[str, ...], str | None]]) -> list[str]:
     found: list[str] = []
     cursor = None

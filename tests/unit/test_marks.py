@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from leasegate import (
     Knowledge,
     Limit,
@@ -17,16 +15,6 @@ from leasegate.limits import index_limits
 from leasegate.operations import BatchGet, Transact, Update
 from tests.administered import BUCKET, RPM, begin_acquire, sign
 from tests.fixtures.tables import MemoryTable, Steps
-
-
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
 
 
 def spend(process: Limiter) -> int:

@@ -10,11 +10,6 @@ from tests.fixtures.tables import MemoryTable
 RPM = Limit.per_minute("rpm", 60)
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
 def spend(process: Limiter, entity_id: str = "key-1", tokens: int = 1) -> None:
     process.acquire(entity_id, "gpt-4", {"rpm": tokens})
 

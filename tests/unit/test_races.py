@@ -21,16 +21,6 @@ from tests.fixtures.tables import MemoryTable, Steps
 from tests.simulation.test_changes import check_families
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 def spend(process: Limiter) -> int:
     """Spend a token; return the capacity that was found."""
     return process.acquire("key-1", "gpt-4", {"rpm": 1}).availability["rpm"].capacity

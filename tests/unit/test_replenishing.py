@@ -23,16 +23,6 @@ TPD = Limit.per_day("tpd", 10_000)
 BUCKET = schema.bucket_key("key-1", "gpt-4")
 
 
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 def spent(table: MemoryTable, rpd: int = 50, tpd: int = 9_000) -> Limiter:
     """Return a process that spent from a bucket of two limits."""
     process = table.process()

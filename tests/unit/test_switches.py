@@ -10,17 +10,6 @@ from leasegate import Disabled, InvalidRequest, Limit, Limiter, StoreUnavailable
 from tests.administered import BUCKET, RPM, refusal, spend, warm
 from tests.fixtures.tables import MemoryTable, dies_before_trip
 
-
-@pytest.fixture
-def table() -> MemoryTable:
-    return MemoryTable()
-
-
-@pytest.fixture
-def admin(table: MemoryTable) -> Limiter:
-    return table.process()
-
-
 # --- entities and pairs ----------------------------------------------------------------------------
 
 

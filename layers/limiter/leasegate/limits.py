@@ -61,6 +61,15 @@ class Limit:
         """Allow ``n`` tokens a day, and ``burst`` (by default ``n``) at once."""
         return cls(name, n if burst is None else burst, n, DAY_MS)
 
+    def describe(self) -> dict[str, str | int]:
+        """Write it as JSON would."""
+        return {
+            "name": self.name,
+            "capacity": self.capacity,
+            "amount": self.amount,
+            "period_ms": self.period_ms,
+        }
+
     @property
     def refill_ms(self) -> int:
         """How long an empty bucket takes to be full again, in ms, rounded up."""

@@ -8,10 +8,11 @@ methods a path takes, that there is no such path. The path is taken from that pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.replies import Reply, reply_to_error
 from leasegate.http.requests import Request
 from leasegate.http.routes import RouteTable
@@ -21,9 +22,6 @@ from .table import round_trips
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
     from aws_lambda_powertools.utilities.typing import LambdaContext
-
-ANSWER_MARGIN_MS: Final = 2_500
-"""Kept for the answer: an attempt that began in time may outlast it by the client's timeouts, 2 s."""
 
 type Answer = Callable[[Request], Reply]
 """What a function does with a request: reply, or raise what :func:`reply_to_error` explains."""

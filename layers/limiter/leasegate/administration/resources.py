@@ -13,10 +13,7 @@ from ..flows.checkpoint import Plan, report_complete, report_progress
 from ..identifiers import check_identifier
 from ..limits import Limit, index_limits
 from ..records import BackfillReport, ResourceRecord
-from .session import Session, new_id
-
-ANSWER_MARGIN_MS: Final = 2_500
-"""Kept for the answer: an attempt that began in time may outlast it by the client's timeouts, 2 s."""
+from .session import ANSWER_MARGIN_MS, Session, new_id
 
 SHORTEST_STEP_MS: Final = 1_500
 """No step of a backfill is begun with less time than this, beyond what is kept for the answer."""

@@ -86,10 +86,7 @@ def describe_limits(limits: Limits) -> Value:
     """Write limits as JSON would; None where there are none."""
     if not limits:
         return None
-    return tuple(
-        {"name": limit.name, "capacity": limit.capacity, "amount": limit.amount, "period_ms": limit.period_ms}
-        for limit in limits.values()
-    )
+    return tuple(limit.describe() for limit in limits.values())
 
 
 def list_audit(scope: str, cursor: str | None, page_size: int) -> Flow[Listing[AuditRecord]]:

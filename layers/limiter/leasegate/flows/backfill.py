@@ -25,7 +25,6 @@ from ..operations import (
     Exists,
     Failed,
     Flow,
-    Get,
     Item,
     NotExists,
     Outcome,
@@ -37,8 +36,9 @@ from ..operations import (
     Update,
 )
 from . import reading
+from .changing import read_item
 from .checkpoint import Checkpoint, Plan, as_read, first_checkpoint, parse, render
-from .registry import registered
+from .registry import read_registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,7 @@ def take_step(plan: Plan, progress: Progress | None, attempt: str, pace: Pace = 
 
 
 def _begin(plan: Plan, run: str) -> Flow[Progress]:
-    key = schema.backfill_key()
-    (outcome,) = yield (Get(key),)
-    item = reading.found(outcome).get(key)
+    item = yield from read_item(schema.backfill_key())
     standing = None if item is None else parse(item)
     if standing is not None and standing.plan == plan:
         return Progress(standing)
@@ -159,7 +157,7 @@ def _scan(checkpoint: Checkpoint, pace: Pace) -> Flow[Batch]:
         found |= {name for name in names if name is not None}
         if page.next is not None:
             positions[segment] = page.next
-    missing = found - (yield from _read_registry()) if found else found
+    missing = found - (yield from read_registry()) if found else found
     then = replace(
         checkpoint,
         positions=positions,
@@ -171,7 +169,7 @@ def _scan(checkpoint: Checkpoint, pace: Pace) -> Flow[Batch]:
 
 def _survey(checkpoint: Checkpoint, after: str, pace: Pace) -> Flow[Batch]:
     """Look for the next names in the registry that have no defaults."""
-    names = sorted(name for name in (yield from _read_registry()) if name > after)
+    names = sorted(name for name in (yield from read_registry()) if name > after)
     names, others = names[: pace.surveyed_names], names[pace.surveyed_names :]
     then = replace(checkpoint, prune_after=names[-1] if others else None)
     if not names:
@@ -181,11 +179,6 @@ def _survey(checkpoint: Checkpoint, after: str, pace: Pace) -> Flow[Batch]:
     items = reading.found(outcome)
     gone = tuple(name for key, name in keys.items() if schema.STORED_LIMITS not in items.get(key, {}))
     return Batch(gone, removes=True, then=then)
-
-
-def _read_registry() -> Flow[frozenset[str]]:
-    (outcome,) = yield (Get(schema.registry_key()),)
-    return registered(reading.found(outcome))
 
 
 # --- writing ---------------------------------------------------------------------------------------

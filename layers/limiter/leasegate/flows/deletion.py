@@ -10,21 +10,17 @@ from __future__ import annotations
 from typing import Final
 
 from .. import schema
-from ..errors import EntityHasChildren, EntityNotFound, LeasegateError, StoreThrottled
+from ..errors import EntityHasChildren, EntityNotFound, StoreThrottled
 from ..knowledge import Knowledge
 from ..operations import (
     Action,
     Add,
     AllOf,
-    Applied,
-    Cancelled,
     Delete,
     Discard,
     Exists,
-    Failed,
     Flow,
     NotExists,
-    Outcome,
     Put,
     Query,
     Set,
@@ -35,6 +31,7 @@ from ..records import Deletion
 from ..schema import Entity
 from . import auditing, reading
 from .auditing import Signature
+from .changing import is_applied
 from .entities import EntityChange, change_entity, details, is_unchanged
 from .family import has_no_children, read_family
 from .limits_admin import is_as_seen, written_item
@@ -84,7 +81,7 @@ def _begin(entity_id: str, own: Entity, signature: Signature) -> Flow[Deletion]:
     )
     record = _audit(entity_id, "delete_entity_begun", own, signature, after={"is_being_deleted": True})
     (outcome,) = yield (Transact((update, record), signature.id),)
-    if _is_applied(outcome):  # if not, the record changed: the next chunk reads it again
+    if is_applied(outcome):  # if not, the record changed: the next chunk reads it again
         yield from tell_buckets(entity_id, signature.at_ms)
     return Deletion(is_complete=False)
 
@@ -145,7 +142,7 @@ def _delete_limits(entity_id: str, signature: Signature, knowledge: Knowledge) -
     if not actions:
         return None
     (outcome,) = yield (Transact(tuple(actions), f"{signature.id}.limits"),)
-    return len(found) if _is_applied(outcome) else 0
+    return len(found) if is_applied(outcome) else 0
 
 
 def _delete_buckets(entity_id: str, own: Entity, signature: Signature, knowledge: Knowledge) -> Flow[Deletion]:
@@ -159,7 +156,7 @@ def _delete_buckets(entity_id: str, own: Entity, signature: Signature, knowledge
     (outcome,) = yield (Transact((record, *buckets), f"{signature.id}.buckets"),)
     for resource in resources:
         knowledge.forget_bucket(entity_id, resource)
-    return Deletion(is_complete=False, buckets=len(resources) if _is_applied(outcome) else 0)
+    return Deletion(is_complete=False, buckets=len(resources) if is_applied(outcome) else 0)
 
 
 def _delete_record(entity_id: str, own: Entity, signature: Signature, knowledge: Knowledge) -> Flow[Deletion]:
@@ -171,7 +168,7 @@ def _delete_record(entity_id: str, own: Entity, signature: Signature, knowledge:
     record = _audit(entity_id, "delete_entity", own, signature, after=None)
     (outcome,) = yield (Transact((delete, *family.moves(own.parent_id, None), record), f"{signature.id}.record"),)
     knowledge.forget_ancestor(entity_id)
-    return Deletion(is_complete=_is_applied(outcome))
+    return Deletion(is_complete=is_applied(outcome))
 
 
 def _audit(
@@ -179,15 +176,3 @@ def _audit(
 ) -> Put:
     scope = auditing.entity_scope(entity_id)
     return auditing.audit(scope, action, signature, before=details(own).describe(), after=after)
-
-
-def _is_applied(outcome: Outcome) -> bool:
-    match outcome:
-        case Applied():
-            return True
-        case Cancelled():
-            return False
-        case Failed(error):
-            raise error
-        case _:
-            raise LeasegateError(f"an entity cannot be deleted: {outcome}")

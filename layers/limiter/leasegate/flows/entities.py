@@ -13,18 +13,14 @@ from ..errors import (
     EntityIsBeingDeleted,
     EntityNotFound,
     InvalidRequest,
-    LeasegateError,
     StoreThrottled,
 )
 from ..knowledge import Knowledge
 from ..operations import (
     Add,
     AllOf,
-    Applied,
-    Cancelled,
     Change,
     Condition,
-    Failed,
     Flow,
     NotExists,
     Remove,
@@ -37,10 +33,11 @@ from ..records import EntityRecord
 from ..schema import Entity
 from . import auditing
 from .auditing import Signature
-from .family import Family, as_counted, as_read, read_family
+from .changing import MAX_ATTEMPTS, is_applied
+from .family import Family, as_counted, read_family
+from .reading import as_read
 from .telling import pending_note, read_entity, tell_buckets
 
-_MAX_ROUND_TRIPS: Final = 8
 _MAX_TEXT: Final = 256
 _MAX_METADATA: Final = 50
 
@@ -139,7 +136,7 @@ def change_entity(change: EntityChange, signature: Signature, knowledge: Knowled
     :class:`EntityExists`, :class:`EntityNotFound` (for the entity or a parent), :class:`EntityIsBeingDeleted`,
     :class:`InvalidRequest` for a place in its family that cannot be, and :class:`StoreError`.
     """
-    for attempt in range(_MAX_ROUND_TRIPS):
+    for attempt in range(MAX_ATTEMPTS):
         wanted_parent = None if isinstance(change.parent_id, Unchanged) else change.parent_id
         family = yield from read_family(change.entity_id, wanted_parent)
         if family.is_torn:
@@ -156,18 +153,11 @@ def change_entity(change: EntityChange, signature: Signature, knowledge: Knowled
         if is_moved:
             family.check_place(after.parent_id)
         (outcome,) = yield (_transaction(family, after, signature, attempt),)
-        match outcome:
-            case Applied():
-                knowledge.forget_ancestor(change.entity_id)
-                if own.pending or (is_moved and own.buckets):
-                    yield from tell_buckets(change.entity_id, signature.at_ms)
-                return is_new
-            case Cancelled():
-                continue  # somebody changed the entity or an ancestor meanwhile: read them again
-            case Failed(error):
-                raise error
-            case _:
-                raise LeasegateError(f"an entity cannot be changed: {outcome}")
+        if is_applied(outcome):
+            knowledge.forget_ancestor(change.entity_id)
+            if own.pending or (is_moved and own.buckets):
+                yield from tell_buckets(change.entity_id, signature.at_ms)
+            return is_new
     raise StoreThrottled(f"entity {change.entity_id} or its ancestors are being changed by too many at once")
 
 

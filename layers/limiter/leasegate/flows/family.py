@@ -87,7 +87,7 @@ class Family:
             (
                 Exists(schema.ENTITY_CREATED_AT),
                 NotExists(schema.ENTITY_DELETING_AT),
-                as_read(schema.ENTITY_PARENT, self.records[entity_id].parent_id),
+                reading.as_read(schema.ENTITY_PARENT, self.records[entity_id].parent_id),
             )
         )
         changes = tuple(Add(name, count) for name, count in zip(schema.DESCENDANTS, delta, strict=True) if count)
@@ -111,11 +111,6 @@ def read_family(entity_id: str, *parent_ids: str | None) -> Flow[Family]:
         above = {records[top[0]].parent_id for top in tops if top}
         missing = {name for name in above if name is not None and name not in records}
     return Family(entity_id, records)
-
-
-def as_read(attribute: str, value: str | int | None) -> Condition:
-    """Hold an attribute to what was read; None for not there."""
-    return NotExists(attribute) if value is None else Equals(attribute, value)
 
 
 def as_counted(entity: Entity) -> list[Condition]:

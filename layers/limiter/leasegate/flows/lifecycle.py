@@ -25,8 +25,8 @@ from ..operations import (
     Value,
 )
 from ..schema import Bucket, StoredLimits
-from .reading import EntityReading, Resolved
-from .spending import GRACE_S, Amounts, Request, after_charge, covering_s, holds
+from .reading import EntityReading, Resolved, as_read
+from .spending import GRACE_S, Amounts, Request, after_charge, covering_s
 
 
 def assume(resolved: Resolved, parent_id: str | None) -> Bucket:
@@ -56,7 +56,7 @@ def create(
         Update(
             schema.entity_key(entity_id),
             (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
-            holds(schema.ENTITY_REVISION, reading.entity.revision),
+            as_read(schema.ENTITY_REVISION, reading.entity.revision),
         ),
         Check(schema.entity_limits_key(entity_id, resource), _as_read(reading.for_resource)),
         Check(schema.entity_limits_key(entity_id, None), _as_read(reading.for_all)),

@@ -25,7 +25,6 @@ from ..operations import (
     Equals,
     Failed,
     Flow,
-    Get,
     Initialize,
     Item,
     ItemAbsent,
@@ -37,14 +36,14 @@ from ..operations import (
     Update,
     Value,
 )
-from . import auditing, reading
+from . import auditing
 from .auditing import Signature
+from .changing import MAX_ATTEMPTS, read_item
 from .telling import pending_note, tell_buckets
 
 TOMBSTONE_KEPT_S: Final = 7 * 86_400
 """How long deleted limits keep their version, in seconds: longer than any two clocks are apart."""
 
-_MAX_ROUND_TRIPS: Final = 8
 _NO_LIMITS: Final[Limits] = {}
 
 
@@ -61,7 +60,7 @@ class Target:
 
 def get_limits(key: Key) -> Flow[tuple[Limit, ...]]:
     """Read the limits of a level; empty where it has none. One round trip."""
-    stored = schema.parse_stored_limits((yield from _get(key)))
+    stored = schema.parse_stored_limits((yield from read_item(key)))
     return () if stored is None else tuple(stored.limits.values())
 
 
@@ -75,12 +74,7 @@ def set_entity_limits(
     after which the change may be stored without every bucket knowing of it: repeat the call.
     """
     target = _entity_target(entity_id, resource, "set_limits", signature)
-    try:
-        yield from _change(target, limits, signature, knowledge)
-    except _RefusedAlongside:
-        raise EntityIsBeingDeleted(entity_id) from None
-    knowledge.forget_ancestor(entity_id)
-    yield from tell_buckets(entity_id, signature.at_ms)
+    yield from _of_entity(entity_id, _change(target, limits, signature, knowledge), signature, knowledge)
 
 
 def delete_entity_limits(
@@ -88,13 +82,7 @@ def delete_entity_limits(
 ) -> Flow[bool]:
     """Delete an entity's limits; say whether there were any. One round trip more than setting them, for a read."""
     target = _entity_target(entity_id, resource, "delete_limits", signature)
-    try:
-        existed = yield from _delete(target, signature, knowledge)
-    except _RefusedAlongside:
-        raise EntityIsBeingDeleted(entity_id) from None
-    knowledge.forget_ancestor(entity_id)
-    yield from tell_buckets(entity_id, signature.at_ms)
-    return existed
+    return (yield from _of_entity(entity_id, _delete(target, signature, knowledge), signature, knowledge))
 
 
 def set_resource_defaults(resource: str, limits: Limits, signature: Signature, knowledge: Knowledge) -> Flow[None]:
@@ -135,6 +123,17 @@ class _RefusedAlongside(Exception):
     """What was to change with the limits refused to."""
 
 
+def _of_entity[T](entity_id: str, change: Flow[T], signature: Signature, knowledge: Knowledge) -> Flow[T]:
+    """Change limits of an entity, and tell its buckets."""
+    try:
+        result = yield from change
+    except _RefusedAlongside:
+        raise EntityIsBeingDeleted(entity_id) from None
+    knowledge.forget_ancestor(entity_id)
+    yield from tell_buckets(entity_id, signature.at_ms)
+    return result
+
+
 def _entity_target(entity_id: str, resource: str | None, action: str, signature: Signature) -> Target:
     index = [Initialize(*entry) for entry in schema.children_index(None, entity_id).items()]
     record = Update(
@@ -158,7 +157,7 @@ def _system_target(action: str) -> Target:
 def _change(target: Target, limits: Limits, signature: Signature, knowledge: Knowledge) -> Flow[None]:
     """Write limits over those remembered, or over those that turn out to be there."""
     seen = knowledge.item(target.key)
-    for attempt in range(_MAX_ROUND_TRIPS):
+    for attempt in range(MAX_ATTEMPTS):
         refused = yield from _write(target, limits, seen, f"{signature.id}.{attempt}", signature, knowledge)
         if refused is None:
             return
@@ -169,9 +168,9 @@ def _change(target: Target, limits: Limits, signature: Signature, knowledge: Kno
 def _delete(target: Target, signature: Signature, knowledge: Knowledge) -> Flow[bool]:
     """Delete limits if there are any; what is remembered can say yes, but only the table can say no."""
     seen = knowledge.item(target.key)
-    for attempt in range(_MAX_ROUND_TRIPS):
+    for attempt in range(MAX_ATTEMPTS):
         if not _has_limits(seen):
-            seen = yield from _get(target.key)
+            seen = yield from read_item(target.key)
             if not _has_limits(seen):
                 knowledge.learn_item(target.key, seen)
                 return False
@@ -237,11 +236,6 @@ def is_as_seen(seen: Item | None) -> Condition:
             for name in (schema.STORED_VERSION, schema.DISABLED_AT)
         )
     )
-
-
-def _get(key: Key) -> Flow[Item | None]:
-    (outcome,) = yield (Get(key),)
-    return reading.found(outcome).get(key)
 
 
 def _has_limits(item: Item | None) -> bool:

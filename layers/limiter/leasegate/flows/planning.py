@@ -163,7 +163,7 @@ class Planner:
     def _check_resource(self) -> None:
         """Refuse where the resource is disabled for everybody; where that is not known, see to it."""
         self.belief.defaults = True
-        defaults = self.fresh_defaults or self.knowledge.defaults(self.resource, self.request.now_ms)
+        defaults = self._defaults()
         self.belief.is_unknown = defaults is None
         if defaults is not None and defaults.is_disabled:
             raise Disabled(None, self.resource)

@@ -13,7 +13,7 @@ from .. import schema, stamps
 from ..errors import LeasegateError
 from ..knowledge import Ancestor, Defaults, Knowledge
 from ..limits import Limits
-from ..operations import Failed, Found, Item, Key, Outcome, Page
+from ..operations import Condition, Equals, Failed, Found, Item, Key, NotExists, Outcome, Page
 from ..schema import Bucket, Entity, StoredLimits
 
 
@@ -107,6 +107,11 @@ def learn_ancestor(
     names = frozenset[str]() if resolved is None else frozenset(resolved.limits)
     ancestor = Ancestor(reading.entity.parent_id, names, reading.entity.is_disabled(resource))
     knowledge.learn_ancestor(entity_id, resource, ancestor, read_at_ms)
+
+
+def as_read(attribute: str, value: str | int | None) -> Condition:
+    """Hold an attribute to what was read; None for not there."""
+    return NotExists(attribute) if value is None else Equals(attribute, value)
 
 
 def page(outcome: Outcome) -> Page:

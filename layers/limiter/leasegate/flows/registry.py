@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 from .. import schema
-from ..operations import Flow, Get, Item, Key
+from ..operations import Flow
 from ..records import ResourceRecord
-from . import reading
+from .changing import read_item
 
 
 def list_resources(*, is_consistent: bool) -> Flow[list[str]]:
     """Return the resources that have defaults, sorted. One round trip, however many items the table holds."""
-    (outcome,) = yield (Get(schema.registry_key(), is_consistent),)
-    return sorted(registered(reading.found(outcome)))
+    return sorted((yield from read_registry(is_consistent=is_consistent)))
 
 
 def get_resource(resource: str) -> Flow[ResourceRecord]:
     """Return a resource's defaults, if any, and when it was disabled, if it was. One round trip."""
-    key = schema.resource_defaults_key(resource)
-    (outcome,) = yield (Get(key),)
-    item = reading.found(outcome).get(key, {})
+    item = (yield from read_item(schema.resource_defaults_key(resource))) or {}
     stored = schema.parse_stored_limits(item)
     return ResourceRecord(
         resource,
@@ -30,7 +26,7 @@ def get_resource(resource: str) -> Flow[ResourceRecord]:
     )
 
 
-def registered(items: Mapping[Key, Item]) -> frozenset[str]:
-    """Return the names in the registry, out of a read of it."""
-    item = items.get(schema.registry_key(), {})
+def read_registry(*, is_consistent: bool = True) -> Flow[frozenset[str]]:
+    """Read the names in the registry. One round trip."""
+    item = (yield from read_item(schema.registry_key(), is_consistent=is_consistent)) or {}
     return cast("frozenset[str]", item.get(schema.REGISTRY_RESOURCES, frozenset()))

@@ -12,22 +12,19 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from .. import schema
-from ..errors import IdempotencyConflict, InvalidRequest, LeasegateError, NoLimitsConfigured, StoreThrottled
+from ..errors import IdempotencyConflict, InvalidRequest, NoLimitsConfigured, StoreThrottled
 from ..knowledge import Knowledge
 from ..limits import Limits
 from ..operations import (
     Action,
     Add,
     AllOf,
-    Applied,
     BatchGet,
-    Cancelled,
     Change,
     Check,
     Condition,
     Equals,
     Exists,
-    Failed,
     Flow,
     Item,
     ItemAbsent,
@@ -43,8 +40,8 @@ from ..schema import Bucket
 from ..states import observe
 from . import auditing, reading
 from .auditing import Signature
+from .changing import MAX_ATTEMPTS, is_applied
 
-_MAX_ROUND_TRIPS: Final = 8
 _FINGERPRINT: Final = "fingerprint"
 
 
@@ -89,7 +86,7 @@ def replenish(order: Order, signature: Signature, knowledge: Knowledge) -> Flow[
         *reading.defaults_keys(order.resource),
         order.key,
     )
-    for attempt in range(_MAX_ROUND_TRIPS):
+    for attempt in range(MAX_ATTEMPTS):
         (outcome,) = yield (BatchGet(keys),)
         items = reading.found(outcome)
         if order.key in items:
@@ -100,16 +97,9 @@ def replenish(order: Order, signature: Signature, knowledge: Knowledge) -> Flow[
         limits = _limits(order, items, bucket)
         order.check_names(limits)
         (outcome,) = yield (_transaction(order, bucket, limits, signature, attempt),)
-        match outcome:
-            case Applied():
-                knowledge.forget_bucket(order.entity_id, order.resource)
-                return True
-            case Cancelled():
-                continue  # the limits changed meanwhile, or somebody else repeats the operation
-            case Failed(error):
-                raise error
-            case _:
-                raise LeasegateError(f"a bucket cannot be filled up: {outcome}")
+        if is_applied(outcome):  # if not, the limits changed meanwhile, or somebody else repeats the operation
+            knowledge.forget_bucket(order.entity_id, order.resource)
+            return True
     raise StoreThrottled(f"bucket of {order.entity_id} is being changed by too many at once")
 
 

@@ -37,6 +37,7 @@ from ..operations import (
     Update,
 )
 from ..schema import Bucket
+from .reading import as_read
 
 GRACE_S: Final = 86_400
 """How long after it is full again DynamoDB may delete a bucket, in seconds."""
@@ -67,7 +68,7 @@ def charge(key: Key, state: Bucket, amounts: Amounts, request: Request, *, hold_
     """Spend what is there, under the limits and (if the cascade follows it) the parent of ``state``."""
     conditions: list[Condition] = [Equals(schema.STAMP, state.stamp)]
     if hold_parent:
-        conditions.append(holds(schema.PARENT, state.parent_id))
+        conditions.append(as_read(schema.PARENT, state.parent_id))
     changes: list[Change] = []
     for name, cost in amounts.items():
         limit = state.limits[name]
@@ -149,10 +150,6 @@ def covering_s(limits: Limits, now_ms: int, tats: Mapping[str, int] | None = Non
         if name in limits:
             full_at_ms = max(full_at_ms, arithmetic.full_at_ms(limits[name], tat, now_ms))
     return -(-full_at_ms // 1000)
-
-
-def holds(attribute: str, value: str | None) -> Condition:
-    return NotExists(attribute) if value is None else Equals(attribute, value)
 
 
 # --- pieces --------------------------------------------------------------------------------------

@@ -6,21 +6,15 @@ same write that would have spent. A resource's state stands on the item of its d
 
 from __future__ import annotations
 
-from typing import Final
-
 from .. import schema
-from ..errors import EntityIsBeingDeleted, LeasegateError, StoreThrottled
+from ..errors import EntityIsBeingDeleted, StoreThrottled
 from ..knowledge import Knowledge
 from ..operations import (
     Action,
     Add,
     AllOf,
-    Applied,
-    Cancelled,
     Delete,
-    Failed,
     Flow,
-    Get,
     Initialize,
     NotExists,
     Put,
@@ -29,13 +23,12 @@ from ..operations import (
     Transact,
     Update,
 )
-from . import auditing, reading
+from . import auditing
 from .auditing import Signature
+from .changing import MAX_ATTEMPTS, is_applied, read_item
 from .entities import is_unchanged
 from .limits_admin import TOMBSTONE_KEPT_S, is_as_seen
 from .telling import pending_note, read_entity, tell_buckets
-
-_MAX_ROUND_TRIPS: Final = 8
 
 
 def switch_entity(
@@ -50,7 +43,7 @@ def switch_entity(
     attribute = schema.disabled_attribute(resource)
     index = [Initialize(*entry) for entry in schema.children_index(None, entity_id).items()]
     scope = auditing.entity_scope(entity_id)
-    for attempt in range(_MAX_ROUND_TRIPS):
+    for attempt in range(MAX_ATTEMPTS):
         own = yield from read_entity(entity_id)
         if own.is_being_deleted:
             raise EntityIsBeingDeleted(entity_id)
@@ -71,26 +64,18 @@ def switch_entity(
         )
         record = _audit(scope, signature, resource, at_ms, is_disabled=is_disabled)
         (outcome,) = yield (Transact((update, record), f"{signature.id}.{attempt}"),)
-        match outcome:
-            case Applied():
-                knowledge.forget_ancestor(entity_id)
-                yield from tell_buckets(entity_id, signature.at_ms)
-                return True
-            case Cancelled():
-                continue
-            case Failed(error):
-                raise error
-            case _:
-                raise LeasegateError(f"an entity cannot be switched: {outcome}")
+        if is_applied(outcome):
+            knowledge.forget_ancestor(entity_id)
+            yield from tell_buckets(entity_id, signature.at_ms)
+            return True
     raise StoreThrottled(f"entity {entity_id} is being changed by too many at once")
 
 
 def switch_resource(resource: str, signature: Signature, knowledge: Knowledge, *, is_disabled: bool) -> Flow[bool]:
     """Disable or enable a resource for everybody; say whether that is new. Two round trips."""
     key = schema.resource_defaults_key(resource)
-    for attempt in range(_MAX_ROUND_TRIPS):
-        (outcome,) = yield (Get(key),)
-        seen = reading.found(outcome).get(key)
+    for attempt in range(MAX_ATTEMPTS):
+        seen = yield from read_item(key)
         at_ms = None if seen is None else seen.get(schema.DISABLED_AT)
         if (at_ms is not None) == is_disabled:
             return False
@@ -105,17 +90,10 @@ def switch_resource(resource: str, signature: Signature, knowledge: Knowledge, *
         action: Action = Put(key, kept, condition) if kept else Delete(key, condition)
         record = _audit(auditing.resource_scope(resource), signature, resource, at_ms, is_disabled=is_disabled)
         (outcome,) = yield (Transact((action, record), f"{signature.id}.{attempt}"),)
-        match outcome:
-            case Applied():
-                knowledge.forget_defaults(resource)
-                knowledge.learn_item(key, None)
-                return True
-            case Cancelled():
-                continue
-            case Failed(error):
-                raise error
-            case _:
-                raise LeasegateError(f"a resource cannot be switched: {outcome}")
+        if is_applied(outcome):
+            knowledge.forget_defaults(resource)
+            knowledge.learn_item(key, None)
+            return True
     raise StoreThrottled(f"resource {resource} is being changed by too many at once")
 
 

@@ -13,9 +13,10 @@ from typing import Final
 
 from .. import schema, stamps
 from ..errors import StoreError
-from ..operations import Applied, Discard, Failed, Flow, Get, ItemExists, Update
+from ..operations import Applied, Discard, Failed, Flow, ItemExists, Update
 from ..schema import Entity
-from . import lifecycle, reading
+from . import lifecycle
+from .changing import read_item
 
 _MARKS_AT_ONCE: Final = 100
 
@@ -48,9 +49,7 @@ def tell_buckets(entity_id: str, now_ms: int) -> Flow[None]:
 
 def read_entity(entity_id: str) -> Flow[Entity]:
     """Read an entity's record. One round trip."""
-    key = schema.entity_key(entity_id)
-    (outcome,) = yield (Get(key),)
-    return schema.parse_entity(reading.found(outcome).get(key))
+    return schema.parse_entity((yield from read_item(schema.entity_key(entity_id))))
 
 
 def _concerned(entity: Entity) -> frozenset[str]:

@@ -35,12 +35,9 @@ def read_limits(path: str, value: object) -> tuple[Limit, ...]:
     return tuple([_read_limit(f"{path}[{index}]", limit) for index, limit in enumerate(value)])
 
 
-def write_limits(limits: Iterable[Limit]) -> list[dict[str, object]]:
+def write_limits(limits: Iterable[Limit]) -> list[dict[str, str | int]]:
     """Write limits in the second form."""
-    return [
-        {"name": limit.name, "capacity": limit.capacity, "amount": limit.amount, "period_ms": limit.period_ms}
-        for limit in limits
-    ]
+    return [limit.describe() for limit in limits]
 
 
 def write_states(states: Mapping[str, LimitState]) -> dict[str, dict[str, int]]:
