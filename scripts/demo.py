@@ -1,7 +1,8 @@
 """The demonstration: the real SAM stack on this machine grants and refuses, in front of one's eyes.
 
 Brings up a stack of its own, stores limits with the library, lets several clients ask the API at once until
-each has been refused, shows what happened, and checks that no more was granted than the limits allow.
+each has been refused, shows what happened, and checks that no more was granted than the limits allow. Then one
+client loses answers and asks again (:mod:`scripts.gateway`).
 """
 
 import os
@@ -19,6 +20,7 @@ from rich.table import Table
 
 from leasegate import Limit, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
+from scripts import gateway
 from scripts.api import Answer, ApiClient
 from scripts.deployment import dynamodb_client
 from scripts.processes import StartError, end_like_interrupted
@@ -66,6 +68,10 @@ def main() -> int:
                 asked = ask_until_refused(stack)
             show(asked)
             passed = check(asked)
+            with step("One client that loses answers, and asks again"):
+                steps = gateway.spend_a_day(stack.api())
+            console.print(gateway.render(steps))
+            passed = passed and all(each.is_right for each in steps)
             say("Taking the stack down.")
     except StartError as error:
         say(f"[red]Failed:[/] {escape(str(error))}")
@@ -79,7 +85,9 @@ def main() -> int:
 def store_limits(stack: Stack) -> None:
     """Set the limits as an administrator would, straight in the table."""
     with DynamoRepository(dynamodb_client(stack.endpoint_url), stack.table_name) as repository:
-        Limiter(repository).set_limits(ENTITY, list(LIMITS), resource=RESOURCE)
+        limiter = Limiter(repository)
+        limiter.set_limits(ENTITY, list(LIMITS), resource=RESOURCE)
+        gateway.store_limits(limiter)
 
 
 def start_instances(stack: Stack) -> None:

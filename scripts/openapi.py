@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
-from leasegate.http.replies import DEGRADED, ROUND_TRIPS
-from leasegate.http.routes import ROUTES, Route
+from leasegate.http.idempotency import REPLAYED
+from leasegate.http.replies import ROUND_TRIPS
+from leasegate.http.routes import ROUTES
+from leasegate.http.routing import Parameter, Route
 from leasegate.http.schemas import SCHEMAS, Schema, ref
+from leasegate.http.verdicts import DEGRADED
 from scripts.toolchain import ROOT
 
 DOCUMENT: Final = ROOT / "docs" / "openapi.json"
@@ -36,7 +39,20 @@ _HEADERS: Final[Mapping[str, tuple[str, Schema]]] = {
     "RateLimit": ("What is left, as RFC 9651 List.", {"type": "string"}),
     "RateLimit-Policy": ("The limits, as RFC 9651 List.", {"type": "string"}),
     "Retry-After": ("In seconds, rounded up.", {"type": "integer", "minimum": 1}),
+    "X-RateLimit-Limit": ("The capacity of the tightest limit, in the legacy style.", {"type": "integer"}),
+    "X-RateLimit-Remaining": ("What it has left.", {"type": "integer", "minimum": 0}),
+    "X-RateLimit-Reset": ("In how many seconds it has more.", {"type": "integer", "minimum": 0}),
+    REPLAYED: ("true, where it was done before and this is what was answered then.", {"const": "true"}),
 }
+_LEFT: Final = ("RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+_ANSWERED_WITH: Final[Mapping[str, tuple[str, ...]]] = {
+    "acquire": (*_LEFT, DEGRADED, REPLAYED),
+    "settle_lease": (REPLAYED,),
+    "release_lease": (REPLAYED,),
+    "adjust": (*_LEFT, REPLAYED),
+    "available": _LEFT,
+}
+"""The headers of the answers of an operation, besides everybody's."""
 _MARKER: Final = re.compile(r"(?<=<!-- routes -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -102,7 +118,11 @@ def _cell(route: Route) -> str:
 
 def _operation(route: Route) -> Schema:
     operation: Schema = {"operationId": route.operation, "summary": route.summary}
-    parameters = [*_path_parameters(route.path), *_query_parameters(route)]
+    parameters = [
+        *_path_parameters(route.path),
+        *_parameters("query", route.query),
+        *_parameters("header", route.headers),
+    ]
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
@@ -121,14 +141,15 @@ def _operation(route: Route) -> Schema:
 
 def _path_parameters(path: str) -> Iterable[Schema]:
     for name in re.findall(r"{(\w+)}", path):
-        yield {"name": name, "in": "path", "required": True, "schema": ref("Identifier")}
+        schema = "LeaseId" if name == "lease_id" else "Identifier"
+        yield {"name": name, "in": "path", "required": True, "schema": ref(schema)}
 
 
-def _query_parameters(route: Route) -> Iterable[Schema]:
-    for parameter in route.query:
+def _parameters(place: str, parameters: Iterable[Parameter]) -> Iterable[Schema]:
+    for parameter in parameters:
         yield {
             "name": parameter.name,
-            "in": "query",
+            "in": place,
             "description": parameter.about,
             "required": parameter.is_required,
             "schema": ref(parameter.schema),
@@ -136,9 +157,8 @@ def _query_parameters(route: Route) -> Iterable[Schema]:
 
 
 def _answer(route: Route, status: int, name: str | None) -> Schema:
-    spends = route.operation == "acquire"
-    headers = (ROUND_TRIPS, "RateLimit", "RateLimit-Policy", DEGRADED) if spends else (ROUND_TRIPS,)
-    answer: Schema = {"description": HTTPStatus(status).phrase, "headers": _headers(*headers)}
+    headers = _headers(ROUND_TRIPS, *_ANSWERED_WITH.get(route.operation, ()))
+    answer: Schema = {"description": HTTPStatus(status).phrase, "headers": headers}
     if name is not None:
         answer["content"] = {"application/json": {"schema": ref(name)}}
     return answer
@@ -161,7 +181,7 @@ def _problem(status: int, about: str, names: tuple[str, ...]) -> Schema:
     if status == HTTPStatus.FORBIDDEN:
         content["application/json"] = {"schema": ref("Forbidden")}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        headers = (*headers, "RateLimit", "RateLimit-Policy", "Retry-After")
+        headers = (*headers, *_LEFT, "Retry-After")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers = (*headers, "Retry-After")
     if names:

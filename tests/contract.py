@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
-from leasegate.http.routes import ROUTES, RouteNotFound, RouteTable
+from leasegate.http.routes import ROUTES
+from leasegate.http.routing import RouteNotFound, RouteTable
+from scripts.api import Answer
 from scripts.openapi import DOCUMENT
 
 _ROUTES: Final = RouteTable(ROUTES)
@@ -52,6 +54,17 @@ def check_reply(method: str, path: str, status: int, headers: dict[str, str], bo
         return
     schema = response["content"][content_type]["schema"]
     Draft202012Validator({**schema, "components": document()["components"]}).validate(json.loads(body))
+
+
+def checked(method: str, path: str, answer: Answer) -> Answer:
+    """Hold an answer of the deployed API to the document; names of headers have lost their case on the way."""
+    ours = ("content-type", "idempotent-", "leasegate-", "ratelimit", "retry-after", "x-ratelimit")
+    headers = {name.title(): value for name, value in answer.headers.items() if name.lower().startswith(ours)}
+    headers = {name.replace("Ratelimit", "RateLimit"): value for name, value in headers.items()}
+    if not answer.body:
+        headers.pop("Content-Type", None)
+    check_reply(method, path, answer.status, headers, answer.body.decode())
+    return answer
 
 
 def _resolve(node: dict[str, Any]) -> dict[str, Any]:

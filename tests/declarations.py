@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from leasegate import Limit
 from leasegate.declaration import Desired
 from leasegate.declaration.desired import UNMENTIONED, DesiredEntity, DesiredResource
-from leasegate.limits import MAX_PERIOD_MS
+from leasegate.limits import DAY_MS, MAX_CONCURRENT, MAX_LEASE_S, MAX_PERIOD_MS
 
 _TOKENS = st.integers(1, 10**12)
 _RESOURCES = st.sampled_from(["gpt-4", "gpt-3.5", "007", "on", "a:b@c+d"])
@@ -28,9 +28,20 @@ def limits(draw: st.DrawFn, most: int = 3) -> tuple[Limit, ...]:
             st.sampled_from(["rpm", "tpm", "name", "limits", "0", "-"]), unique=True, min_size=1, max_size=most
         )
     )
-    return tuple(
-        [Limit(name, draw(_TOKENS), draw(_TOKENS), draw(st.integers(1, MAX_PERIOD_MS))) for name in sorted(names)]
-    )
+    return tuple([draw(token_limits(name) | concurrency_limits(name)) for name in sorted(names)])
+
+
+def token_limits(name: str) -> st.SearchStrategy[Limit]:
+    """Draw limits of tokens over time."""
+    days = st.integers(1, 366).map(lambda days: days * DAY_MS)
+    return st.builds(Limit, st.just(name), _TOKENS, _TOKENS, st.integers(1, MAX_PERIOD_MS) | days)
+
+
+def concurrency_limits(name: str) -> st.SearchStrategy[Limit]:
+    """Draw limits of leases at a time."""
+    minutes = st.integers(1, MAX_LEASE_S // 60).map(lambda minutes: minutes * 60)
+    concurrent = st.integers(1, MAX_CONCURRENT)
+    return st.builds(Limit.concurrent, st.just(name), concurrent, st.integers(1, MAX_LEASE_S) | minutes)
 
 
 @st.composite

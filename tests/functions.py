@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -57,12 +57,29 @@ class Function:
         check_reply(event["httpMethod"], event["path"], answer["statusCode"], answer["headers"], answer["body"])
         return Response(answer["statusCode"], answer["headers"], json.loads(answer["body"] or "{}"))
 
-    def send(self, method: str, path: str, body: object = None, context: Context | None = None) -> Response:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        context: Context | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        signer: str = OPERATOR,
+    ) -> Response:
         text = body if isinstance(body, str | None) else json.dumps(body)
-        return self.invoke(request(method, path, text), context)
+        return self.invoke(request(method, path, text, headers, signer), context)
 
-    def post(self, body: object, context: Context | None = None, *, path: str = "/acquire") -> Response:
-        return self.send("POST", path, body, context)
+    def post(
+        self,
+        body: object = None,
+        context: Context | None = None,
+        *,
+        path: str = "/acquire",
+        headers: Mapping[str, str] | None = None,
+        signer: str = OPERATOR,
+    ) -> Response:
+        return self.send("POST", path, body, context, headers=headers, signer=signer)
 
 
 def load(name: str) -> Function:
@@ -85,7 +102,13 @@ def environment(resource: str) -> dict[str, str]:
     return {name: value for name, value in variables.items() if isinstance(value, str)}
 
 
-def request(method: str, target: str, body: str | None = None) -> dict[str, Any]:
+def request(
+    method: str,
+    target: str,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    signer: str = OPERATOR,
+) -> dict[str, Any]:
     """Return the event of the REST API for a request, with the fields that the functions use.
 
     The path is matched with those of template.yaml, as the gateway does it, and decoded as it does.
@@ -93,18 +116,20 @@ def request(method: str, target: str, body: str | None = None) -> dict[str, Any]
     url = urlsplit(target)
     resource, parameters = _match(url.path)
     query = parse_qs(url.query, keep_blank_values=True)
+    sent = {"Content-Type": "application/json", **(headers or {})}
     return {
         "resource": resource,
         "path": url.path,
         "httpMethod": method,
-        "headers": {"Content-Type": "application/json"},
+        "headers": sent,
+        "multiValueHeaders": {name: [value] for name, value in sent.items()},
         "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
         "multiValueQueryStringParameters": query or None,
         "pathParameters": parameters or None,
         "requestContext": {
             "stage": "v1",
             "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
-            "identity": {"userArn": OPERATOR, "caller": "AIDACKCEVSQ6C2EXAMPLE", "user": "AIDACKCEVSQ6C2EXAMPLE"},
+            "identity": {"userArn": signer, "caller": "AIDACKCEVSQ6C2EXAMPLE", "user": "AIDACKCEVSQ6C2EXAMPLE"},
         },
         "body": body,
         "isBase64Encoded": False,
@@ -118,8 +143,12 @@ def api_events(function: str) -> set[tuple[str, str]]:
 
 
 def _match(path: str) -> tuple[str, dict[str, str]]:
-    """Return the path of template.yaml that fits, and the parameter in it, decoded."""
-    return (path, {}) if path in _API_PATHS else ("/{proxy+}", {"proxy": unquote(path.removeprefix("/"))})
+    """Return the path of template.yaml that fits best, and the parameter in it, decoded."""
+    if path in _API_PATHS:
+        return path, {}
+    prefixes = [known.removesuffix(_GREEDY) for known in _API_PATHS if known.endswith(_GREEDY)]
+    prefix = max([prefix for prefix in prefixes if path.startswith(prefix)], key=len)
+    return prefix + _GREEDY, {"proxy": unquote(path.removeprefix(prefix))}
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -135,7 +164,8 @@ def counts(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
     return {metric["Name"]: document[metric["Name"]][0] for metric in directive["Metrics"]}
 
 
-_API_PATHS: Final = {path for _method, path in api_events("AcquireFunction")}
+_GREEDY: Final = "{proxy+}"
+_API_PATHS: Final = {path for name in ("AcquireFunction", "AdminFunction") for _method, path in api_events(name)}
 
 type Load = Callable[[], Function]
 """Starts another process of a function."""

@@ -7,6 +7,9 @@ some show their case only where :func:`seed` ran before:
 - `acquire_refused`: no request can be refused by a full bucket. Without the seed the first run is granted, and
   every later one refused for a year.
 - `acquire_cascade`: without the seed the key has no parent, and only its own limits answer.
+- `acquire_adjust`: without the seed there are no limits, and nothing is adjusted.
+- `acquire_settle`, `acquire_release`, `acquire_renew`: without the seed there is no such lease. A lease's name
+  comes of who asks for it and of the idempotency key, so the seed's leases have the names that these samples give.
 - `admin_put_entity`, `admin_patch_entity`, `admin_conflict` and what else begins with `admin_` and names an
   entity: without the seed it is not there yet.
 
@@ -40,10 +43,19 @@ ACQUIRE: Final = {
     "acquire_cascade": Sample(200, ("rpm", "sample-project/rpm", "sample-project/tpm")),
     "acquire_invalid": Sample(400),
     "acquire_unknown_entity": Sample(404),
+    "acquire_idempotent": Sample(200, ("rpm",)),
+    "acquire_durable_expiring": Sample(200, ("rpm",)),
+    "acquire_concurrent": Sample(200, ("streams",)),
+    "acquire_batch": Sample(200),
+    "acquire_adjust": Sample(200, ("rpm", "tpm")),
+    "acquire_settle": Sample(200),
+    "acquire_release": Sample(200),
+    "acquire_renew": Sample(200),
 }
 
 ADMIN: Final = {
     "admin_audit": Sample(200),
+    "admin_available": Sample(200),
     "admin_conflict": Sample(409),
     "admin_disable": Sample(200),
     "admin_invalid": Sample(400),
@@ -71,6 +83,9 @@ BACKFILL: Final = {
 }
 """The field that is wrong with an event of the backfill; None where it is run to its end."""
 
+SWEEP: Final = ("sweep_scheduled",)
+"""The events of the sweep, to which they do not matter."""
+
 REQUESTS: Final = {"AcquireFunction": ACQUIRE, "AdminFunction": ADMIN}
 """The samples of the functions behind the API, which answer them with a status."""
 
@@ -91,3 +106,14 @@ def seed(limiter: Limiter) -> None:
     limiter.set_limits("sample-administered", [Limit.per_minute("tpm", 10_000)], resource="gpt-4")
     with suppress(RateLimitExceeded):  # spent already, as it should be
         limiter.acquire("sample-refused", "gpt-4", {"rpy": 1}, limits=[Limit("rpy", 1, 1, MAX_PERIOD_MS)])
+    limiter.set_limits("sample-adjusted", project_limits, resource="gpt-4")
+    leased_limits = [Limit.per_minute("tpm", 1_000_000), Limit.concurrent("streams", 100, 3_600)]
+    for how in ("settle", "release", "renew"):
+        limiter.acquire(
+            "sample-leased",
+            "gpt-4",
+            {"tpm": 500, "streams": 1},
+            limits=leased_limits,
+            idempotency_key=f"sample-{how}",
+            actor=load_event(f"acquire_{how}")["requestContext"]["identity"]["userArn"],
+        )

@@ -1,20 +1,30 @@
-"""POST /acquire: say whether an entity may spend tokens now, and spend them."""
+"""Spending over HTTP: may tokens be spent now? If so they are; then leases end or go on, and are corrected."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 
-from leasegate import Limiter
+from leasegate import AcquireRequest, DurableLease, Lease, LeasegateError, Limiter
 from leasegate.administration.session import DEFAULT_TIMEOUT_MS
-from leasegate.http.replies import Reply, reply_to_grant
-from leasegate.http.requests import Request, parse_acquire
-from leasegate.http.routes import ACQUIRE, RouteTable
-from leasegate_lambda.serving import Service
+from leasegate.http.replies import Reply
+from leasegate.http.requests import Request, read_nothing
+from leasegate.http.routes import SPENDING
+from leasegate.http.routing import RouteTable
+from leasegate.http.spending import read_acquire, read_actual, read_adjustment, read_batch, read_renewal
+from leasegate.http.verdicts import (
+    reply_to_adjustment,
+    reply_to_batch,
+    reply_to_end,
+    reply_to_grant,
+    reply_to_renewal,
+)
+from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 logger = Logger()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
+style = header_style()
 
 
 @cache
@@ -43,7 +54,7 @@ def limiter() -> Limiter:
 
 def acquire(request: Request) -> Reply:
     """Spend, or raise what refuses."""
-    asked = parse_acquire(request.body, is_base64=request.is_base64)
+    asked = read_acquire(request)
     lease = limiter().acquire(
         asked.entity_id,
         asked.resource,
@@ -51,12 +62,79 @@ def acquire(request: Request) -> Reply:
         limits=asked.limits,
         parent_id=asked.parent_id,
         cascade=asked.cascade,
-        timeout_ms=request.timeout_ms(DEFAULT_TIMEOUT_MS),
+        idempotency_key=asked.idempotency_key,
+        durable=asked.durable,
+        expires_in=asked.expires_in,
+        on_expiry=asked.on_expiry,
+        timeout_ms=timeout_ms(request),
+        actor=request.caller,
     )
-    return reply_to_grant(lease.availability, degraded=lease.degraded)
+    return reply_to_grant(lease, style)
 
 
-serve = Service(acquire, RouteTable([ACQUIRE]), logger=logger, metrics=metrics)
+def acquire_batch(request: Request) -> Reply:
+    """Answer each request of a batch by itself; those that can be read go to the table together."""
+    asked = read_batch(request)
+    readable = [item for item in asked if isinstance(item, AcquireRequest)]
+    verdicts = iter(acquire_many(readable, request) if readable else ())
+    answers = [next(verdicts) if isinstance(item, AcquireRequest) else item for item in asked]
+    return reply_to_batch(
+        [reply_to_grant(item, style) if isinstance(item, Lease) else serve.explain(item) for item in answers]
+    )
+
+
+def acquire_many(asked: list[AcquireRequest], request: Request) -> list[Lease | LeasegateError]:
+    return limiter().acquire_many(asked, timeout_ms=timeout_ms(request), actor=request.caller)
+
+
+def settle_lease(request: Request) -> Reply:
+    return reply_to_end(request.lease_id, lease_of(request).settle(read_actual(request)))
+
+
+def release_lease(request: Request) -> Reply:
+    read_nothing(request)
+    return reply_to_end(request.lease_id, lease_of(request).release())
+
+
+def renew_lease(request: Request) -> Reply:
+    return reply_to_renewal(request.lease_id, lease_of(request).renew(read_renewal(request)))
+
+
+def lease_of(request: Request) -> DurableLease:
+    return limiter().lease(request.lease_id, actor=request.caller, timeout_ms=timeout_ms(request))
+
+
+def adjust(request: Request) -> Reply:
+    adjusted = limiter().adjust(
+        **read_adjustment(request),
+        idempotency_key=request.idempotency_key,
+        timeout_ms=timeout_ms(request),
+        actor=request.caller,
+    )
+    return reply_to_adjustment(adjusted, style)
+
+
+def timeout_ms(request: Request) -> int:
+    return request.timeout_ms(DEFAULT_TIMEOUT_MS)
+
+
+OPERATIONS: Final[Mapping[str, Callable[[Request], Reply]]] = {
+    "acquire": acquire,
+    "acquire_batch": acquire_batch,
+    "settle_lease": settle_lease,
+    "release_lease": release_lease,
+    "renew_lease": renew_lease,
+    "adjust": adjust,
+}
+"""All operations, by the names that the routes give them."""
+
+
+def answer(request: Request) -> Reply:
+    """Do what the route says."""
+    return OPERATIONS[request.route.operation](request)
+
+
+serve = Service(answer, RouteTable(SPENDING), style=style, logger=logger, metrics=metrics)
 
 
 @logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST)

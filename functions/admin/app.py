@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 
-from leasegate import Administrator, Knowledge, Limit, LimitsNotFound, Listing
+from leasegate import Knowledge, Limit, Limiter, LimitsNotFound, Listing
 from leasegate.administration.session import DEFAULT_TIMEOUT_MS
 from leasegate.http import administration as asked
 from leasegate.http.administration import read_page
@@ -30,10 +30,12 @@ from leasegate.http.documents import (
     show_switch,
 )
 from leasegate.http.replies import Reply, reply_with, reply_without_content
-from leasegate.http.requests import Request
-from leasegate.http.routes import ACQUIRE, ADMINISTRATION, RouteTable
+from leasegate.http.requests import Request, read_nothing
+from leasegate.http.routes import ADMINISTRATION, SPENDING
+from leasegate.http.routing import RouteTable
+from leasegate.http.verdicts import reply_to_availability
 from leasegate.repository.dynamodb import DynamoRepository
-from leasegate_lambda.serving import Service
+from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 logger = Logger()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
+style = header_style()
 
 
 @cache
@@ -61,25 +64,26 @@ def administer(request: Request) -> Reply:
     """Do what the route says, in the name of whoever asks and for as long as they wait."""
     repository, knowledge = table()
     timeout_ms = request.timeout_ms(DEFAULT_TIMEOUT_MS)
-    administrator = Administrator(repository, knowledge=knowledge, actor=request.actor, timeout_ms=timeout_ms)
-    return OPERATIONS[request.route.operation](administrator, request)
+    # A limiter is an administrator; that it could spend too, its role does not allow.
+    limiter = Limiter(repository, knowledge=knowledge, actor=request.actor, timeout_ms=timeout_ms)
+    return OPERATIONS[request.route.operation](limiter, request)
 
 
 # --- operations of more than one line ----------------------------------------------------------------
 
 
-def put_entity(admin: Administrator, ask: Request) -> Reply:
+def put_entity(admin: Limiter, ask: Request) -> Reply:
     is_new = admin.put_entity(ask.entity_id, **asked.read_entity(ask))
     entity = show_entity(admin.get_entity(ask.entity_id))
     return reply_with(entity, HTTPStatus.CREATED if is_new else HTTPStatus.OK)
 
 
-def update_entity(admin: Administrator, ask: Request) -> Reply:
+def update_entity(admin: Limiter, ask: Request) -> Reply:
     admin.update_entity(ask.entity_id, **asked.read_entity_changes(ask))
     return reply_with(show_entity(admin.get_entity(ask.entity_id)))
 
 
-def delete_entity(admin: Administrator, ask: Request) -> Reply:
+def delete_entity(admin: Limiter, ask: Request) -> Reply:
     # Whatever else it may be, the library refuses it.
     children = cast("Literal['refuse', 'reparent']", ask.parameter("children", "refuse"))
     deletion = admin.delete_entity(ask.entity_id, children=children, time_left_ms=ask.left_ms)
@@ -88,8 +92,8 @@ def delete_entity(admin: Administrator, ask: Request) -> Reply:
     return reply_with(show_deletion(deletion), HTTPStatus.ACCEPTED)
 
 
-def finish_changes(admin: Administrator, ask: Request) -> Reply:
-    asked.read_nothing(ask)
+def finish_changes(admin: Limiter, ask: Request) -> Reply:
+    read_nothing(ask)
     admin.finish_changes(ask.entity_id)
     return reply_without_content()
 
@@ -121,13 +125,13 @@ def switch_entity(ask: Request, switch: Callable[[str, str | None], bool], *, di
 
 
 def switch_resource(ask: Request, switch: Callable[[str], bool], *, disabled: bool) -> Reply:
-    asked.read_nothing(ask)
+    read_nothing(ask)
     return reply_with(show_switch(switch(ask.resource), disabled=disabled))
 
 
 # --- all operations, by the names that the routes give them -------------------------------------------
 
-type Operation = Callable[[Administrator, Request], Reply]
+type Operation = Callable[[Limiter, Request], Reply]
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "list_entities": lambda admin, ask: listed(admin.list_entities(**read_page(ask))),
@@ -151,6 +155,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "resolve_limits": lambda admin, ask: reply_with(
         show_resolution(admin.resolve_limits(ask.entity_id, asked.read_required(ask, "resource")))
+    ),
+    "available": lambda admin, ask: reply_to_availability(
+        admin.available(ask.entity_id, asked.read_required(ask, "resource"), parent_id=ask.parameter("parent_id")),
+        style,
     ),
     "get_entity_limits": lambda admin, ask: get_limits(ask, admin.get_limits(ask.entity_id)),
     "set_entity_limits": lambda admin, ask: set_limits(ask, partial(admin.set_limits, ask.entity_id)),
@@ -181,8 +189,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
 }
 
-routes = RouteTable(ADMINISTRATION, elsewhere=[ACQUIRE])
-serve = Service(administer, routes, logger=logger, metrics=metrics, prefix="Admin")
+routes = RouteTable(ADMINISTRATION, elsewhere=SPENDING)
+serve = Service(administer, routes, style=style, logger=logger, metrics=metrics, prefix="Admin")
 
 
 @logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST)

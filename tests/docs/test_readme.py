@@ -15,7 +15,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from scripts import template
-from scripts.costs import README, render_readme
+from scripts.costs.rendering import README, render_readme
 
 if TYPE_CHECKING:
     from scripts.stack import Stack
@@ -51,17 +51,33 @@ def test_the_python_examples_run_and_say_what_their_comments_say(
 
     template.create_table(boto3.client("dynamodb"), "leasegate")
     exec(checked("\n".join(blocks("python"))), {"check": check})  # noqa: S102 - the README's own code
-    library, operator = checks[:5], checks[5:]
+    library, operator, gateway = checks[:5], checks[5:12], checks[12:]
     assert library == ["9188", "1872", "tpm", "59", "99500"]
     assert operator == ["resource", "['gpt-4']", "True", "False", "9900", "ann@example.com", "key-2"]
+    assert gateway == ["Yes", "9988", "2"]
+
+
+def run_script(script: str, stack: Stack, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script beside the file that `make up` writes, as for this stack."""
+    (folder / ".local").mkdir()
+    (folder / ".local/stack.json").write_text(json.dumps(asdict(stack)))
+    run = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run
+
+
+def test_the_gateway_example_is_granted_once_and_settled(stack: Stack, tmp_path: Path) -> None:
+    run = run_script(blocks("bash")[0], stack, tmp_path)
+    granted, repeated, settled = (headers(text) for text in run.stderr.replace("\r", "").split("\n\n") if text)
+    assert granted["status"] == repeated["status"] == settled["status"] == "200"
+    assert "idempotent-replayed" not in granted
+    assert repeated["idempotent-replayed"] == "true"
+    end = json.loads(run.stdout)
+    assert (end["outcome"], end["consumed"]) == ("settled", {"tpm": 812})
 
 
 def test_the_curl_example_runs_and_answers_as_shown(stack: Stack, tmp_path: Path) -> None:
-    (tmp_path / ".local").mkdir()
-    (tmp_path / ".local/stack.json").write_text(json.dumps(asdict(stack)))
-    (script,) = blocks("bash")
-    run = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+    run = run_script(blocks("bash")[1], stack, tmp_path)
     shown, answered = (headers(text) for text in (blocks("http")[0], run.stdout.partition("\n\n")[0]))
     assert answered["status"] == shown["status"] == "200"
     assert shown.keys() <= answered.keys()

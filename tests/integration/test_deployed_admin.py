@@ -8,24 +8,12 @@ from urllib.parse import quote
 import pytest
 
 from leasegate.http.routes import ADMINISTRATION
-from tests.contract import check_reply
+from tests.contract import checked
 
 if TYPE_CHECKING:
-    from scripts.api import Answer
     from scripts.stack import Stack
 
 RPM = {"name": "rpm", "amount": 60, "period": "minute"}
-
-
-def checked(method: str, resource: str, answer: Answer) -> Answer:
-    """Hold an answer to the OpenAPI document."""
-    ours = ("content-type", "leasegate-", "ratelimit", "retry-after")
-    headers = {name.title(): value for name, value in answer.headers.items() if name.lower().startswith(ours)}
-    headers = {name.replace("Ratelimit", "RateLimit"): value for name, value in headers.items()}
-    if not answer.body:
-        headers.pop("Content-Type", None)
-    check_reply(method, resource, answer.status, headers, answer.body.decode())
-    return answer
 
 
 def test_what_is_set_over_http_is_enforced_over_http(stack: Stack) -> None:

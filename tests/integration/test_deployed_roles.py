@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.deployment import client
+from scripts.deployment import client, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,16 +66,24 @@ ALLOWED = {
     "BackfillFunction": {
         *("read limits", "spend", "create a bucket", "read one", "scan", "delete", "delete in a transaction"),
     },
+    "SweepFunction": {"read limits", "spend", "use the index"},
 }
 
 
 @pytest.fixture(scope="session")
-def roles(stack: Stack) -> dict[str, DynamoDBClient]:
+def names(stack: Stack) -> dict[str, str]:
+    """Return the names of the deployed functions by those that template.yaml gives them."""
+    found = outputs(stack.endpoint_url)
+    return {function: found[f"{function}Name"] for function in ALLOWED}
+
+
+@pytest.fixture(scope="session")
+def roles(stack: Stack, names: dict[str, str]) -> dict[str, DynamoDBClient]:
     """Act as each function: the emulator lets through the actions that its role allows."""
     lambdas, sts = client("lambda", stack.endpoint_url), client("sts", stack.endpoint_url)
 
     def act_as(function: str) -> DynamoDBClient:
-        role = lambdas.get_function_configuration(FunctionName=stack.function_name(function))["Role"]
+        role = lambdas.get_function_configuration(FunctionName=names[function])["Role"]
         keys = sts.assume_role(RoleArn=role, RoleSessionName="tests")["Credentials"]
         return boto3.client(
             "dynamodb",
@@ -102,10 +110,7 @@ def test_a_role_may_do_what_its_function_does_and_nothing_else(
     assert denied.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
-def test_every_function_has_a_role_of_its_own(stack: Stack) -> None:
+def test_every_function_has_a_role_of_its_own(stack: Stack, names: dict[str, str]) -> None:
     lambdas = client("lambda", stack.endpoint_url)
-    roles = {
-        lambdas.get_function_configuration(FunctionName=stack.function_name(function))["Role"]
-        for function in ALLOWED
-    }
+    roles = {lambdas.get_function_configuration(FunctionName=name)["Role"] for name in names.values()}
     assert len(roles) == len(ALLOWED)

@@ -74,7 +74,7 @@ KEYS = tuple(
 )
 PARENTS = ("PARENT#p", "PARENT#q")
 INDEX_PREFIXES = ("ENTITY#", "ENTITY#\N{OGHAM SPACE MARK}", "ENTITY#\N{GRINNING FACE}")
-ATTRIBUTES = ("v.rpm", "u.rpm", "n", "r.3", "lim")
+ATTRIBUTES = ("v.rpm", "u.rpm", "n", "r.3", "lim", "h.streams.a", "h.streams.b")
 NUMBERS = (-1, 0, 1, 2, 10**20)
 VALUES: tuple[Value, ...] = (
     *NUMBERS,
@@ -315,6 +315,28 @@ def test_a_missing_attribute_differs_from_every_value(table: Table) -> None:
     write = Update(KEYS[0], (Set("at", 1),), NotEquals("r.3", "id"))
     for repository in (MemoryRepository(), DynamoRepository(client, name)):
         assert repository.execute((write,), timeout_ms=10_000) == (Applied({"at": 1}),)
+
+
+def test_writes_of_one_shape_each_change_the_holders_that_they_name(table: Table) -> None:
+    client, name = table
+    count = schema.held_attribute("streams")
+    first, second, third = (schema.holder_attribute("streams", holder) for holder in ("a-b_0", "c", "d1"))
+
+    def replace_holder(gone: str, new: str, until_ms: int) -> Update:
+        condition = AllOf((Equals(gone, until_ms), NotExists(new), AtMost(count, 1)))
+        return Update(KEYS[0], (Remove(gone), Set(new, until_ms), Add(count, 0)), condition)
+
+    dynamodb = DynamoRepository(client, name)
+    for repository in (MemoryRepository(), dynamodb):
+        repository.execute((Put(KEYS[0], {count: 1, first: 5}),), timeout_ms=10_000)
+        for write, outcome in (
+            (replace_holder(first, second, 6), Refused({count: 1, first: 5})),
+            (replace_holder(first, second, 5), Applied({count: 1, second: 5})),
+            (replace_holder(first, second, 5), Refused({count: 1, second: 5})),
+            (replace_holder(second, third, 5), Applied({count: 1, third: 5})),
+        ):
+            assert repository.execute((write,), timeout_ms=10_000) == (outcome,)
+    assert dynamodb.compilations == 1
 
 
 def test_a_range_from_high_to_low_holds_nothing_and_is_no_error(table: Table) -> None:

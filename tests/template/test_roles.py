@@ -15,16 +15,23 @@ import pytest
 from botocore.exceptions import ClientError
 
 from leasegate import (
+    AcquireRequest,
     Administrator,
     Disabled,
+    DurableLease,
     EntityNotFound,
     Knowledge,
+    Lease,
     Limit,
     Limiter,
     RateLimitExceeded,
     StoreDenied,
 )
+from leasegate.administration.session import wall_clock_ms
+from leasegate.limits import DAY_MS
+from leasegate.records import SweepReport
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.sweeper import Sweeper
 from tests.fixtures.functions import TABLE_NAME
 from tests.roles import act_as
 
@@ -113,6 +120,41 @@ def test_acquire_spends_in_every_way_there_is(
         spender.acquire("key", "gpt-4", {"rpm": 1})
 
 
+def test_acquire_keeps_leases_in_every_way_there_is(
+    repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+) -> None:
+    for entity_id, parent_id in (("project", None), ("key", "project")):
+        limiter.create_entity(entity_id, parent_id)
+        limiter.set_limits(entity_id, [*RPM, Limit.concurrent("slots", 4, 60)])
+    spender = Limiter(repository_of("AcquireFunction"))
+
+    def acquire(**options: Any) -> str:  # noqa: ANN401 - as given
+        lease = spender.acquire("key", "gpt-4", {"rpm": 1, "slots": 1}, durable=True, **options)
+        return str(lease.id)
+
+    spender.lease(acquire()).settle({"rpm": 3})
+    spender.lease(acquire(expires_in=60, on_expiry="keep")).release()
+    expiring = acquire(expires_in=60)
+    spender.lease(expiring).renew(120)
+    Limiter(repository_of("AcquireFunction")).lease(expiring).release()
+    lasting = acquire(idempotency_key="a")
+    assert acquire(idempotency_key="a") == lasting
+    spender.lease(lasting).renew()
+    spender.acquire("key", "gpt-4", {"slots": 1}, durable="if_held").renew()
+
+    spender.adjust("key", "gpt-4", {"rpm": -1})
+    spender.adjust("key", "gpt-4", {"rpm": 2}, idempotency_key="b")
+    moto_client.delete_item(TableName=TABLE_NAME, Key=key("BUCKET#key#gpt-4", "#STATE"))
+    spender.lease(lasting).settle({"rpm": 5})
+    moto_client.delete_item(TableName=TABLE_NAME, Key=key("BUCKET#key#gpt-4", "#STATE"))
+    Limiter(repository_of("AcquireFunction")).adjust("key", "gpt-4", {"rpm": 2}, idempotency_key="c")
+
+    spent = AcquireRequest("key", "gpt-4", {"rpm": 1})
+    durable = AcquireRequest("key", "gpt-4", {"rpm": 1}, durable=True, expires_in=5)
+    verdicts = spender.acquire_many([spent, spent, durable, AcquireRequest("key", "gpt-4", {"rpm": 100})])
+    assert [isinstance(verdict, Lease) for verdict in verdicts] == [True, True, True, False]
+
+
 CHANGES: dict[str, Callable[[Administrator], object]] = {
     "create_entity": lambda admin: admin.create_entity("new", "project"),
     "put_entity": lambda admin: admin.put_entity("key", "project", name="changed"),
@@ -174,7 +216,7 @@ def prepare(limiter: Limiter, client: DynamoDBClient) -> None:
     )
 
 
-@pytest.mark.parametrize("function", ["AcquireFunction", "BackfillFunction"])
+@pytest.mark.parametrize("function", ["AcquireFunction", "BackfillFunction", "SweepFunction"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_only_administration_changes_limits_and_entities(
     change: str, function: str, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
@@ -215,7 +257,7 @@ def test_administration_deletes_entities_with_all_that_they_have(repository_of: 
     assert admin.get_entity("child").parent_id == "grandparent"
 
 
-@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction"])
+@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction", "SweepFunction"])
 @pytest.mark.parametrize("entity_id", ["key", "stranger"])
 @pytest.mark.parametrize("cascade", [True, False, "transaction"])
 def test_only_acquire_spends(
@@ -261,13 +303,98 @@ def test_the_backfill_may_do_all_that_it_is_for(
     assert snapshot(moto_client, but=("SYSTEM#",)) == others
 
 
-@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction"])
+@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction", "SweepFunction"])
 def test_only_the_backfill_reads_the_whole_table(function: str, repository_of: Open) -> None:
     with pytest.raises(StoreDenied):
         Administrator(repository_of(function)).backfill_registry()
 
 
-# --- single writes that no flow makes ----------------------------------------------------------------
+# --- sweep -------------------------------------------------------------------------------------------
+
+
+def let_leases_expire(client: DynamoDBClient) -> None:
+    """Acquire leases some days ago, so that all are over by now; none finds its buckets as it left them."""
+    with DynamoRepository(client, TABLE_NAME) as repository:
+        past = Limiter(repository, clock=lambda: wall_clock_ms() - 5 * DAY_MS)
+        past.create_entity("company")
+        past.set_limits("company", [Limit.per_day("images", 1)])
+        parents = {"project": "company", "key": "project", "other": "project", "gone": None}
+        for entity_id, parent_id in parents.items():
+            past.create_entity(entity_id, parent_id)
+            past.set_limits(entity_id, [*RPM, Limit.concurrent("slots", 4, 60), Limit.per_day("rpd", 1, burst=10)])
+        wanted = {"rpm": 1, "rpd": 1, "slots": 1}
+        for entity_id in ("key", "other", "gone", "key"):
+            past.acquire(entity_id, "gpt-4", wanted, durable=True, expires_in=86_400)
+        past.acquire("key", "gpt-4", wanted, durable=True, expires_in=86_400, on_expiry="keep")
+        past.set_limits("key", [*RPM, Limit.per_day("rpd", 1, burst=20)])
+        past.acquire("key", "gpt-4", {"rpd": 1})
+    client.delete_item(TableName=TABLE_NAME, Key=key("BUCKET#gone#gpt-4", "#STATE"))
+
+
+def test_the_sweep_may_do_all_that_it_is_for(repository_of: Open, moto_client: DynamoDBClient) -> None:
+    let_leases_expire(moto_client)
+    others = snapshot(moto_client, but=("BUCKET#", "LEASE#"))
+
+    report = Sweeper(repository_of("SweepFunction")).sweep(lambda: 60_000)
+
+    assert report == SweepReport(released=4, kept=1)
+    assert snapshot(moto_client, but=("BUCKET#", "LEASE#")) == others
+    assert tokens_used(moto_client, "rpd") == {"project": 2, "key": 2, "other": 0}
+
+
+def tokens_used(client: DynamoDBClient, name: str) -> dict[str, int]:
+    """Return what the buckets say was spent under a limit, by entity."""
+    items = client.scan(TableName=TABLE_NAME)["Items"]
+    buckets = {item["PK"]["S"].split("#")[1]: item for item in items if item["PK"]["S"].startswith("BUCKET#")}
+    return {entity_id: int(item[f"u.{name}"]["N"]) for entity_id, item in buckets.items()}
+
+
+@pytest.mark.parametrize("function", ["AcquireFunction", "BackfillFunction"])
+def test_only_the_sweep_finds_what_has_expired(
+    function: str, repository_of: Open, moto_client: DynamoDBClient
+) -> None:
+    let_leases_expire(moto_client)
+    before = snapshot(moto_client)
+
+    with pytest.raises(StoreDenied):
+        Sweeper(repository_of(function)).sweep(lambda: 60_000)
+
+    assert snapshot(moto_client) == before
+
+
+def test_administration_finds_what_has_expired_and_cannot_end_it(
+    repository_of: Open, moto_client: DynamoDBClient
+) -> None:
+    let_leases_expire(moto_client)
+    before = snapshot(moto_client)
+
+    assert Sweeper(repository_of("AdminFunction")).sweep(lambda: 60_000) == SweepReport(failed=5)
+
+    assert snapshot(moto_client) == before
+
+
+@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction", "SweepFunction"])
+@pytest.mark.parametrize(
+    "end", [DurableLease.settle, DurableLease.release, DurableLease.renew], ids=["settle", "release", "renew"]
+)
+def test_only_acquire_ends_or_renews_the_lease_of_a_caller(
+    end: Callable[[DurableLease], object],
+    function: str,
+    repository_of: Open,
+    limiter: Limiter,
+    moto_client: DynamoDBClient,
+) -> None:
+    limiter.set_limits("key", RPM)
+    lease = limiter.acquire("key", "gpt-4", {"rpm": 7}, durable=True, expires_in=60)
+    before = snapshot(moto_client)
+
+    with pytest.raises(StoreDenied):
+        end(Limiter(repository_of(function)).lease(str(lease.id)))
+
+    assert snapshot(moto_client) == before
+
+
+# --- single calls that no flow makes ----------------------------------------------------------------
 
 
 def key(partition: str, sort: str = "#META") -> dict[str, Any]:
@@ -290,6 +417,20 @@ def put(partition: str, sort: str = "#META") -> Callable[[DynamoDBClient], objec
 
 def delete(partition: str, sort: str = "#META") -> Callable[[DynamoDBClient], object]:
     return lambda client: client.delete_item(TableName=TABLE_NAME, Key=key(partition, sort))
+
+
+def query(name: str, partition: str, index: str | None = None) -> Callable[[DynamoDBClient], object]:
+    where: Any = {"IndexName": index} if index else {}
+    return lambda client: client.query(
+        TableName=TABLE_NAME,
+        KeyConditionExpression=f"{name} = :p",
+        ExpressionAttributeValues={":p": {"S": partition}},
+        **where,
+    )
+
+
+def read(partition: str, sort: str) -> Callable[[DynamoDBClient], object]:
+    return lambda client: client.batch_get_item(RequestItems={TABLE_NAME: {"Keys": [key(partition, sort)]}})
 
 
 def in_transaction(kind: str, request: dict[str, Any]) -> Callable[[DynamoDBClient], object]:
@@ -315,6 +456,8 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
         ("put system defaults", put("SYSTEM#", "#LIMITS")),
         ("change the registry", update("SYSTEM#", "resources", "#RESOURCES")),
         ("record a change", put("AUDIT#system", "1")),
+        ("delete a lease", delete("LEASE#a", "#STATE")),
+        ("look for leases", query("GSI1PK", "EXPIRY#0", "GSI1")),
         ("delete in a transaction", in_transaction("Delete", {"Key": key("ENTITY#key")})),
         ("put in a transaction", in_transaction("Put", {"Item": key("ENTITY#key")})),
     ],
@@ -327,7 +470,8 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
         ("rewrite a record", update("AUDIT#system", "actor", "1")),
         ("delete a record", delete("AUDIT#system", "1")),
         ("forget an operation", delete("OPERATION#key#a", "#STATE")),
-        ("write anything else", put("LEASE#a", "#STATE")),
+        ("store a lease", put("LEASE#a", "#STATE")),
+        ("end a lease", update("LEASE#a", "ended", "#STATE")),
         ("make a bucket in a transaction", in_transaction("Put", {"Item": key("BUCKET#key#gpt-4", "#STATE")})),
     ],
     "BackfillFunction": [
@@ -339,6 +483,31 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
         ("spend", update("BUCKET#key#gpt-4", "v.rpm", "#STATE")),
         ("record a change", put("AUDIT#system", "1")),
     ],
+    "SweepFunction": [
+        ("give a lease to another", update("LEASE#a", "owner", "#STATE")),
+        ("let a lease keep its tokens", update("LEASE#a", "on_expiry", "#STATE")),
+        ("change what was asked for", update("LEASE#a", "fingerprint", "#STATE")),
+        ("store a lease", put("LEASE#a", "#STATE")),
+        ("delete a lease", delete("LEASE#a", "#STATE")),
+        ("store a lease in a transaction", in_transaction("Put", {"Item": key("LEASE#a", "#STATE")})),
+        ("make a bucket", put("BUCKET#key#gpt-4", "#STATE")),
+        ("delete a bucket", delete("BUCKET#key#gpt-4", "#STATE")),
+        ("change a bucket's limits", update("BUCKET#key#gpt-4", "lim", "#STATE")),
+        ("move a bucket", update("BUCKET#key#gpt-4", "par", "#STATE")),
+        ("list a bucket", update("BUCKET#key#gpt-4", "GSI1PK", "#STATE")),
+        ("list buckets", update("ENTITY#key", "buckets")),
+        ("put an entity", put("ENTITY#key")),
+        ("set limits", update("ENTITY#key", "limits", "#LIMITS#")),
+        ("set defaults", update("RESOURCE#gpt-4", "limits", "#LIMITS")),
+        ("change the registry", update("SYSTEM#", "resources", "#RESOURCES")),
+        ("record a change", put("AUDIT#system", "1")),
+        ("forget an operation", delete("OPERATION#key#a", "#STATE")),
+        ("read a bucket", read("BUCKET#key#gpt-4", "#STATE")),
+        ("read limits", read("ENTITY#key", "#LIMITS#")),
+        ("list the children of an entity", query("GSI1PK", "PARENT#key", "GSI1")),
+        ("list limits", query("PK", "ENTITY#key")),
+        ("list records", query("PK", "AUDIT#system")),
+    ],
 }
 
 
@@ -347,7 +516,7 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
     [(function, what, call) for function, calls in DENIED.items() for what, call in calls],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_write_of_nobodys_is_denied(
+def test_what_is_none_of_a_function_is_denied(
     function: str, what: str, call: Callable[[DynamoDBClient], object], role: Role
 ) -> None:
     with pytest.raises(ClientError) as denied:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from leasegate.sweeper import STEP_MS
 from scripts import template
 
-FUNCTIONS = ["AcquireFunction", "AdminFunction", "BackfillFunction"]
+FUNCTIONS = ["AcquireFunction", "AdminFunction", "BackfillFunction", "SweepFunction"]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,45 @@ def test_the_backfill_has_all_the_time_there_is_and_nobody_invokes_it(resources:
 
     assert properties["Timeout"] == 900
     assert "Events" not in properties
+
+
+def test_the_sweep_comes_every_minute_unless_it_is_turned_off(
+    document: dict[str, Any], resources: dict[str, Any]
+) -> None:
+    (event,) = resources["SweepFunction"]["Properties"]["Events"].values()
+
+    assert event["Type"] == "Schedule"
+    assert event["Properties"]["Schedule"] == "rate(1 minute)"
+    assert event["Properties"]["State"] == {"Fn::If": ["SweepsOnSchedule", "ENABLED", "DISABLED"]}
+    assert document["Conditions"]["SweepsOnSchedule"] == {"Fn::Equals": [{"Ref": "SweepSchedule"}, "on"]}
+    assert document["Parameters"]["SweepSchedule"]["Default"] == "on"
+
+
+def test_one_sweep_takes_over_from_the_other_and_none_is_repeated(resources: dict[str, Any]) -> None:
+    properties = resources["SweepFunction"]["Properties"]
+
+    assert properties["Timeout"] == 60
+    assert properties["Timeout"] * 1_000 - STEP_MS == 55_000, "when the last step begins"
+    assert properties["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+
+
+def test_leases_lead_to_the_function_that_spends(resources: dict[str, Any]) -> None:
+    events = resources["AcquireFunction"]["Properties"]["Events"].values()
+
+    assert {(event["Properties"]["Method"], event["Properties"]["Path"]) for event in events} == {
+        ("POST", "/acquire"),
+        ("POST", "/acquire/batch"),
+        ("POST", "/adjust"),
+        ("POST", "/leases/{proxy+}"),
+    }
+
+
+def test_the_fields_of_answers_are_chosen_by_a_parameter(document: dict[str, Any]) -> None:
+    variables = document["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert variables["RATE_LIMIT_HEADERS"] == {"Ref": "RateLimitHeaders"}
+    assert document["Parameters"]["RateLimitHeaders"]["Default"] == "standard"
+    assert document["Parameters"]["RateLimitHeaders"]["AllowedValues"] == ["standard", "legacy", "both"]
 
 
 # --- publishing ---------------------------------------------------------------------------------------
@@ -150,6 +190,7 @@ def test_alarms_watch_errors_latency_throttles_the_api_and_degraded_answers(reso
         ("AWS/DynamoDB", "WriteThrottleEvents"),
         ("AWS/ApiGateway", "5XXError"),
         ("Leasegate", "Degraded"),
+        ("Leasegate", "LeasesFailed"),
     }
 
 
@@ -177,6 +218,12 @@ def test_the_outputs_say_where_everything_is(document: dict[str, Any]) -> None:
 
     assert {"ApiUrl", "TableName", "LayerArn", *(f"{function}Name" for function in FUNCTIONS)} <= set(outputs)
     assert outputs["LayerArn"]["Export"]["Name"] == {"Fn::Sub": "${AWS::StackName}-LayerArn"}
+
+
+def test_every_parameter_has_its_place_in_the_console(document: dict[str, Any]) -> None:
+    groups = document["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(document["Parameters"])
 
 
 def test_every_parameter_is_used(document: dict[str, Any]) -> None:

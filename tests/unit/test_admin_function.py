@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from leasegate import Administrator, Limit, Limiter
-from leasegate.http.routes import ADMINISTRATION, ROUTES, Route, RouteTable
+from leasegate.http.routes import ADMINISTRATION, ROUTES
+from leasegate.http.routing import Route, RouteTable
 from leasegate.repository.dynamodb import DynamoRepository
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import OPERATOR, Context, Function, api_events, counts, lines, request
@@ -38,7 +39,11 @@ BODIES: dict[str, object] = {
     "disable_resource": None,
     "enable_resource": None,
 }
-QUERIES = {"resolve_limits": "?resource=gpt-4", "list_audit": "?scope=system"}
+QUERIES = {
+    "resolve_limits": "?resource=gpt-4",
+    "available": "?resource=gpt-4",
+    "list_audit": "?scope=system",
+}
 
 ROUTE = pytest.mark.parametrize("route", ADMINISTRATION, ids=lambda route: route.operation)
 
@@ -65,7 +70,8 @@ def function(moto_client: DynamoDBClient, launch: Launch) -> Function:
 
 
 def test_all_that_is_not_acquires_comes_here() -> None:
-    assert api_events("AcquireFunction") == {("POST", "/acquire")}
+    spending = ("/acquire", "/acquire/batch", "/adjust", "/leases/{proxy+}")
+    assert api_events("AcquireFunction") == {("POST", path) for path in spending}
     methods = ("GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE")
     assert api_events("AdminFunction") == {(method, "/{proxy+}") for method in methods}
 
@@ -104,6 +110,7 @@ UNKNOWN = {
     "update_entity": 404,
     "delete_entity": 404,
     "list_buckets": 404,
+    "available": 404,
     "reset": 404,
     "top_up": 404,
     "get_entity_limits": 404,
@@ -602,6 +609,61 @@ def test_limits_that_a_bucket_does_not_have_are_named(
 def test_a_switch_of_a_resource_that_cannot_be_names_it(body: object, function: Function) -> None:
     response = function.send("POST", "/entities/key-1/disable", body)
     assert (response.status, response.body["field"]) == (400, "resource")
+
+
+@pytest.mark.parametrize(
+    ("style", "fields"),
+    [
+        ("standard", {"RateLimit": '"rpd";r=4;t=86400,"project-1/rpd";r=100'}),
+        ("legacy", {"X-RateLimit-Remaining": "4", "X-RateLimit-Limit": "10", "X-RateLimit-Reset": "86400"}),
+    ],
+)
+@pytest.mark.parametrize("hint", ["", "&parent_id=project-1", "&parent_id=somebody-else"])
+def test_what_is_available_is_shown_and_nothing_spent(
+    style: str,
+    fields: dict[str, str],
+    hint: str,
+    function: Function,
+    limiter: Limiter,
+    launch: Launch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limiter.create_entity("project-1")
+    limiter.set_limits("project-1", [Limit.per_day("rpd", 100)], resource="gpt-4")
+    limiter.create_entity("key-1", "project-1")
+    limiter.set_limits("key-1", [Limit("rpd", 10, 1, 86_400_000)], resource="gpt-4")
+    limiter.acquire("key-1", "gpt-4", {"rpd": 6}, cascade=False)
+    monkeypatch.setenv("RATE_LIMIT_HEADERS", style)
+    for _ in range(2):
+        response = launch("admin").send("GET", f"/entities/key-1/available?resource=gpt-4{hint}")
+        assert response.body["limits"]["rpd"] == {"available": 4, "capacity": 10, "retry_after_ms": 0}
+        assert [level["entity_id"] for level in response.body["ancestors"]] == ["project-1"]
+        assert response.headers.items() >= fields.items()
+        assert ("RateLimit" in response.headers) is (style == "standard")
+
+
+def test_a_disabled_entity_has_nothing_available(function: Function, limiter: Limiter) -> None:
+    prepare(limiter)
+    limiter.disable_entity("key-1")
+    assert function.send("GET", "/entities/key-1/available?resource=gpt-4").status == 403
+
+
+@pytest.mark.parametrize(
+    ("field", "query"),
+    [("resource", "resource=a%2Fb"), ("resource", ""), ("parent_id", "resource=gpt-4&parent_id=a%2Fb")],
+)
+def test_what_is_available_of_what_cannot_be_names_the_field(field: str, query: str, function: Function) -> None:
+    response = function.send("GET", f"/entities/key-1/available?{query}")
+    assert (response.status, response.body["field"]) == (400, field)
+
+
+@pytest.mark.parametrize("operation", ["reset", "top-up"])
+def test_what_would_happen_twice_takes_an_operation_id_and_not_a_key(operation: str, function: Function) -> None:
+    response = function.send(
+        "POST", f"/entities/key-1/{operation}", {"resource": "gpt-4"}, headers={"Idempotency-Key": "a"}
+    )
+    assert (response.status, response.body["field"]) == (400, "Idempotency-Key")
+    assert "operation_id" in response.body["detail"]
 
 
 # --- audit -----------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_a_bucket_is_topped_up_once_for_each_operation(leasegate: Command) -> No
     assert leasegate.json(*arguments) == {"done": False}
     assert leasegate.limiter.available("key-1", "gpt-4")["rpm"].available == 3
     other = leasegate.refused("entity", "reset", "key-1", "gpt-4", "--operation-id", "monday", exit_code=4)
-    assert other == "leasegate: operation monday was done already, with other arguments"
+    assert other == "leasegate: something else was done under monday before"
 
 
 def test_a_bucket_is_reset_whole_or_in_part(leasegate: Command) -> None:

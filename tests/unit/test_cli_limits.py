@@ -49,6 +49,19 @@ def test_limits_are_shown_as_they_are_typed_in_files(leasegate: Command) -> None
     ]
 
 
+def test_a_concurrency_limit_is_set_in_words_and_shown_so(leasegate: Command) -> None:
+    words = "streams=20 concurrent for 90 seconds"
+    answer = leasegate("limits", "set", "--system", words, "rpm=60/minute").stdout
+    assert answer == "Set on the system: streams 20 concurrent for 90 seconds, rpm 60 per minute.\n"
+    assert leasegate.json("limits", "get", "--system") == {
+        "limits": [RPM_JSON, {"name": "streams", "concurrent": 20, "lease_seconds": 90}]
+    }
+    assert leasegate.lines("limits", "get", "--system")[2:] == [
+        "rpm       60 per minute",
+        "streams   20 concurrent for 90 seconds",
+    ]
+
+
 @pytest.mark.parametrize(
     ("level", "answer"),
     [
@@ -72,6 +85,10 @@ def test_setting_says_where(leasegate: Command, level: tuple[str, ...], answer: 
         (("set", "--system", "rpm"), "rpm: must be written as name=60/minute, with a burst name=60/minute:120"),
         (("set", "--system", "rpm=60"), "rpm: must be written as "),
         (("set", "--system", "rpm=0/day"), "rpm.amount: must be from 1 to 1000000000000, not 0"),
+        (("set", "--system", "rpm=60"), 'or of leases "20 concurrent for 60 seconds"'),
+        (("set", "--system", "rpm"), 'or of leases "name=20 concurrent for 60 seconds"'),
+        (("set", "--system", "s=0 concurrent for 1 day"), "s.concurrent: must be from 1 to 1000, not 0"),
+        (("set", "--system", "s=1 concurrent for 2 days"), "s.lease_seconds: must be from 1 to 86400, not 172800"),
         (("set", "--system", "RPM=1/day"), "RPM: must be 1 to 32 characters of a-z 0-9 _ -"),
         (("set", "--system", "rpm=1/day", "rpm=2/day"), "limits: names rpm twice"),
         (("set", "--entity", "a b", "rpm=1/day"), "entity_id: must be 1 to 256 characters of"),

@@ -77,6 +77,25 @@ def test_ancestors_may_be_left_out_and_limits_be_given(leasegate: Command) -> No
     assert answer["limits"]["rpm"]["available"] == 6
 
 
+def test_places_of_a_concurrency_limit_are_taken_and_shown_like_tokens(leasegate: Command) -> None:
+    leasegate("limits", "set", "--entity", "key-9", "streams=2 concurrent for 60 seconds")
+    ask = ("acquire", "key-9", "gpt-9", "streams=1")
+
+    assert leasegate.lines(*ask) == [
+        "Granted.",
+        "entity   limit     left   of   allows",
+        "────────────────────────────────────────────────────────",
+        "key-9    streams      1    2   2 concurrent for 1 minute",
+    ]
+    assert leasegate.json(*ask)["limits"]["streams"]["available"] == 0
+    assert leasegate.lines(*ask, exit_code=1)[0] == "Refused by streams of key-9. Retry after 1000 ms."
+    assert leasegate.lines("entity", "buckets", "key-9")[2:] == ["gpt-9      entity        streams      0    2"]
+    leasegate.now_ms += 60_000
+    assert leasegate.lines("available", "key-9", "gpt-9")[2:] == [
+        "key-9    streams      2    2   2 concurrent for 1 minute"
+    ]
+
+
 def test_what_is_left_is_shown_and_not_spent(leasegate: Command) -> None:
     assert leasegate.lines("available", "key-1", "gpt-4")[2:] == [
         "key-1       rpm         2       2   2 per minute",
@@ -161,6 +180,16 @@ def test_the_audit_shows_who_did_what_the_latest_first(leasegate: Command) -> No
     assert "rpm 5 per day" in leasegate("audit", "entity:key-1").stdout
     assert "Only the first 1 are shown" in leasegate("audit", "entity:key-1", "--limit", "1").stderr
     assert leasegate("audit", "entity:key-9").stdout == "No changes.\n"
+
+
+def test_the_audit_shows_limits_of_both_kinds_as_they_are_typed(leasegate: Command) -> None:
+    leasegate.now_ms += 1
+    leasegate("limits", "set", "--entity", "key-1", "rpm=5/day", "streams=20 concurrent for 90 seconds")
+    leasegate.now_ms += 1
+    leasegate("limits", "delete", "--entity", "key-1")
+
+    latest = leasegate.lines("audit", "entity:key-1")[2:4]
+    assert all("rpm 5 per day, streams 20 concurrent for 90 seconds" in line for line in latest)
 
 
 # --- backfill ----------------------------------------------------------------------------------------

@@ -6,16 +6,14 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from leasegate import Limit
 from leasegate.declaration import Desired, InvalidDeclaration, parse, write, write_json
 from leasegate.declaration.desired import UNMENTIONED, DesiredEntity, DesiredResource
 from leasegate.declaration.shorthand import read_limit, write_limit
 from leasegate.errors import InvalidRequest
-from leasegate.identifiers import MAX_TOKENS
-from leasegate.limits import MAX_PERIOD_MS
-from tests.declarations import declarations, limits
+from leasegate.http.limits import write_limits
+from tests.declarations import concurrency_limits, declarations, limits, token_limits
 
 RPM = Limit.per_minute("rpm", 60)
 TPM = Limit.per_minute("tpm", 10_000, burst=20_000)
@@ -54,6 +52,11 @@ def limits_of(text: str) -> object:
         ("1_000 per day burst 1_500", Limit.per_day("rpm", 1_000, burst=1_500)),
         ("1000/day:1500", Limit.per_day("rpm", 1_000, burst=1_500)),
         ("5 per 12 hours", Limit("rpm", 5, 5, 43_200_000)),
+        ("20 concurrent for 60 seconds", Limit.concurrent("rpm", 20, 60)),
+        (" 20  concurrent for 60seconds ", Limit.concurrent("rpm", 20, 60)),
+        ("20 concurrent for 1 minute", Limit.concurrent("rpm", 20, 60)),
+        ("1_000 concurrent for 1 days", Limit.concurrent("rpm", 1_000, 86_400)),
+        ("1 concurrent for 86_400_000 ms", Limit.concurrent("rpm", 1, 86_400)),
     ],
 )
 def test_a_limit_in_words(text: str, limit: Limit) -> None:
@@ -77,6 +80,21 @@ def test_a_limit_in_words(text: str, limit: Limit) -> None:
         (f"1{'0' * 40} per minute", "limit.amount"),
         ("1 per 0 minutes", "limit.period"),
         ("1 per 367 days", "limit.period_ms"),
+        ("20 concurrent", "limit"),
+        ("20 concurrent for minute", "limit"),
+        ("20 concurrent for 60", "limit"),
+        ("20 concurrent for 1 fortnight", "limit"),
+        ("20 concurrent per minute", "limit"),
+        ("20concurrent for 60 seconds", "limit"),
+        ("20 concurrent for 60 seconds burst 30", "limit"),
+        ("0 concurrent for 60 seconds", "limit.concurrent"),
+        ("1001 concurrent for 60 seconds", "limit.concurrent"),
+        pytest.param(f"1{'0' * 5_000} concurrent for 60 seconds", "limit.concurrent", id="endless number"),
+        ("20 concurrent for 0 seconds", "limit.lease_seconds"),
+        ("20 concurrent for 86401 seconds", "limit.lease_seconds"),
+        ("20 concurrent for 2 days", "limit.lease_seconds"),
+        ("20 concurrent for 1500 ms", "limit.lease_seconds"),
+        pytest.param(f"20 concurrent for 1{'0' * 5_000} seconds", "limit.lease_seconds", id="endless time"),
     ],
 )
 def test_a_limit_that_is_no_limit_names_its_field(text: str, field: str) -> None:
@@ -85,15 +103,25 @@ def test_a_limit_that_is_no_limit_names_its_field(text: str, field: str) -> None
     assert refused.value.field == field
 
 
-@given(
-    st.builds(
-        Limit,
-        st.just("rpm"),
-        st.integers(1, MAX_TOKENS),
-        st.integers(1, MAX_TOKENS),
-        st.integers(1, MAX_PERIOD_MS) | st.integers(1, 366).map(lambda days: days * 86_400_000),
-    )
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [
+        (RPM, "60 per minute"),
+        (TPM, "10000 per minute burst 20000"),
+        (Limit("x", 5, 5, 1), "5 per ms"),
+        (Limit("x", 5, 5, 1_500), "5 per 1500 ms"),
+        (Limit("x", 5, 5, 43_200_000), "5 per 12 hours"),
+        (Limit.concurrent("x", 20, 60), "20 concurrent for 1 minute"),
+        (Limit.concurrent("x", 20, 1), "20 concurrent for 1 second"),
+        (Limit.concurrent("x", 1_000, 90), "1000 concurrent for 90 seconds"),
+        (Limit.concurrent("x", 1, 86_400), "1 concurrent for 1 day"),
+    ],
 )
+def test_a_limit_is_written_in_the_longest_unit_that_fits(limit: Limit, text: str) -> None:
+    assert write_limit(limit) == text
+
+
+@given(token_limits("rpm") | concurrency_limits("rpm"))
 def test_every_limit_reads_back_from_its_words(limit: Limit) -> None:
     assert read_limit("rpm", write_limit(limit), "limit") == limit
 
@@ -113,6 +141,20 @@ def test_every_limit_reads_back_from_its_words(limit: Limit) -> None:
 )
 def test_limits_may_be_given_by_name_or_as_a_list_in_words_or_in_fields(text: str) -> None:
     assert limits_of(text) == (RPM, TPM)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{streams: 20 concurrent for 60 seconds, rpm: 60 per minute}",
+        "{streams: {concurrent: 20, lease_seconds: 60}, rpm: 60/minute}",
+        "[streams: 20 concurrent for 1 minute, rpm: 60/minute]",
+        "[streams: {concurrent: 20, lease_seconds: 60}, rpm: 60/minute]",
+        '[{"name": "streams", "concurrent": 20, "lease_seconds": 60}, rpm: 60/minute]',
+    ],
+)
+def test_concurrency_limits_may_be_given_in_all_these_ways_too(text: str) -> None:
+    assert limits_of(text) == (RPM, Limit.concurrent("streams", 20, 60))
 
 
 def test_null_says_that_there_are_to_be_none() -> None:
@@ -145,6 +187,34 @@ def test_null_says_that_there_are_to_be_none() -> None:
         (
             "{rpm: {capacity: 1, amount: 1, period_ms: -1}}",
             "system.rpm.period_ms: must be from 1 to 31622400000, not -1",
+        ),
+        (
+            "{streams: 20 concurrent for 1 week}",
+            "system.streams: must be for ms, second, minute, hour, day, not for week",
+        ),
+        ("{streams: 20 concurrent for 1500 ms}", "system.streams.lease_seconds: must be whole seconds"),
+        ("{streams: 0 concurrent for 1 minute}", "system.streams.concurrent: must be from 1 to 1000, not 0"),
+        ("{streams: {concurrent: 20}}", "system.streams.lease_seconds: is required"),
+        ("{streams: {lease_seconds: 60}}", "system.streams.concurrent: is required"),
+        (
+            "{streams: {concurrent: 20, lease_seconds: 60, burst: 30}}",
+            "system.streams.burst: is unknown; the fields are concurrent, lease_seconds",
+        ),
+        (
+            "[{name: streams, concurrent: 20, lease_seconds: 60, amount: 1}]",
+            "system[0].amount: is unknown; the fields are name, concurrent, lease_seconds",
+        ),
+        (
+            "{streams: {concurrent: 1001, lease_seconds: 60}}",
+            "system.streams.concurrent: must be from 1 to 1000, not 1001",
+        ),
+        (
+            "[{name: streams, concurrent: 20, lease_seconds: 86401}]",
+            "system[0].lease_seconds: must be from 1 to 86400, not 86401",
+        ),
+        (
+            "{streams: {concurrent: 20, lease_seconds: 0.5}}",
+            "system.streams.lease_seconds: must be a whole number",
         ),
         ("!!set {rpm}", "system: has the tag tag:yaml.org,2002:set; tags mean nothing here"),
     ],
@@ -296,7 +366,7 @@ entities:
 """
     assert problems(text) == [
         'limits.yaml:2: system.rpm: must be written as "60 per minute" or "60/minute", with a burst'
-        ' "60 per minute burst 120" or "60/minute:120"',
+        ' "60 per minute burst 120" or "60/minute:120", or of leases "20 concurrent for 60 seconds"',
         "limits.yaml:4: entities.a.limits.gpt-4[0].capacity: must be from 1 to 1000000000000, not 0",
         "limits.yaml:4: entities.a.parent: makes a its own ancestor",
         "limits.yaml:5: entities.b.parent: makes b its own ancestor",
@@ -320,11 +390,7 @@ def test_what_is_written_reads_back(desired: Desired) -> None:
 
 @given(limits())
 def test_limits_in_the_json_of_the_http_interface_are_a_file(given_limits: tuple[Limit, ...]) -> None:
-    members = [
-        {"name": one.name, "capacity": one.capacity, "amount": one.amount, "period_ms": one.period_ms}
-        for one in given_limits
-    ]
-    assert parse(json.dumps({"system": members})).system == given_limits
+    assert parse(json.dumps({"system": write_limits(given_limits)})).system == given_limits
 
 
 @given(declarations())

@@ -79,6 +79,20 @@ def test_limits_that_differ_are_set_whole() -> None:
     assert change.kind == "change"
 
 
+def test_a_concurrency_limit_differs_by_its_number_or_its_time_and_not_by_its_spelling() -> None:
+    streams = Limit.concurrent("streams", 20, 60)
+    found = Present(system=(streams,))
+
+    assert planned("system: {streams: 20 concurrent for 60 seconds}", found) == ()
+    assert planned("system: {streams: {concurrent: 20, lease_seconds: 60}}", found) == ()
+    for text, limit in (
+        ("21 concurrent for 60 seconds", Limit.concurrent("streams", 21, 60)),
+        ("20 concurrent for 61 seconds", Limit.concurrent("streams", 20, 61)),
+        ("20 per minute", Limit.per_minute("streams", 20)),
+    ):
+        assert planned(f"system: {{streams: {text}}}", found) == (ChangeLimits(Target(), (streams,), (limit,)),)
+
+
 def test_null_deletes_limits_and_what_is_not_mentioned_stays() -> None:
     found = Present(resources={"a": PresentResource((RPM,), is_disabled=False)})
 

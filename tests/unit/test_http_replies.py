@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from math import ceil
 from typing import Any
@@ -34,15 +34,16 @@ from leasegate import (
     StoreThrottled,
     StoreUnavailable,
 )
+from leasegate.http.ratelimit import HEADER_STYLES, HeaderStyle, list_policies, write_fields
 from leasegate.http.replies import (
     Reply,
     reply_to_error,
-    reply_to_grant,
     reply_with,
     reply_without_content,
     reply_without_route,
 )
-from leasegate.http.routes import RouteNotFound
+from leasegate.http.routing import RouteNotFound
+from leasegate.http.verdicts import reply_to_availability, reply_to_grant
 from leasegate.limits import MAX_PERIOD_MS, index_limits
 from leasegate.repository.memory import MemoryRepository
 from leasegate.states import observe
@@ -51,17 +52,22 @@ NOW_MS = 1_700_000_000_000
 BIGGEST = 10**12
 
 
-def parse_field(text: str) -> list[tuple[str, dict[str, int]]]:
+def parse_field(text: str) -> list[tuple[str, dict[str, Any]]]:
     """Parse a List of Strings with parameters, as RFC 9651 has it."""
     members = List()
     members.parse(text.encode("ascii"))
     return [(member.value, dict(member.params)) for member in members]
 
 
-def fields_of(reply: Reply) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, int]]]:
-    """Parse both RateLimit fields of a reply, by policy."""
-    stated, left = (dict(parse_field(reply.headers[name])) for name in ("RateLimit-Policy", "RateLimit"))
+def fields_in(headers: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Parse both RateLimit fields among headers, by policy."""
+    stated, left = (dict(parse_field(headers[name])) for name in ("RateLimit-Policy", "RateLimit"))
     return stated, left
+
+
+def fields_of(reply: Reply) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Parse both RateLimit fields of a reply, by policy."""
+    return fields_in(reply.headers)
 
 
 def body_of(reply: Reply) -> dict[str, Any]:
@@ -88,7 +94,7 @@ RPM, TPM = Limit.per_minute("rpm", 60), Limit.per_minute("tpm", 10_000)
 
 def test_a_grant_says_what_is_left_in_the_body_and_the_fields(limiter: Limiter) -> None:
     lease = limiter.acquire("key-1", "gpt-4", {"rpm": 57, "tpm": 10_000}, limits=[RPM, TPM])
-    reply = reply_to_grant(lease.availability)
+    reply = reply_to_grant(lease, "standard")
     assert (reply.status, reply.content_type) == (200, "application/json")
     assert reply.headers == {
         "RateLimit-Policy": '"rpm";q=60;w=60,"tpm";q=10000;w=60',
@@ -140,7 +146,7 @@ def test_an_ancestor_stands_behind_its_id(limiter: Limiter) -> None:
     limiter.create_entity("project-1")
     limiter.create_entity("key-1", "project-1")
     limiter.set_limits("project-1", [Limit.per_minute("rpm", 1)], resource="gpt-4")
-    granted = reply_to_grant(limiter.acquire("key-1", "gpt-4", {"rpm": 1}, limits=[RPM]).availability)
+    granted = reply_to_grant(limiter.acquire("key-1", "gpt-4", {"rpm": 1}, limits=[RPM]), "standard")
     assert granted.headers["RateLimit-Policy"] == '"rpm";q=60;w=60,"project-1/rpm";q=1;w=60'
     assert body_of(granted)["ancestors"] == [
         {"entity_id": "project-1", "limits": {"rpm": {"available": 0, "capacity": 1, "retry_after_ms": 60_000}}}
@@ -153,7 +159,7 @@ def test_an_ancestor_stands_behind_its_id(limiter: Limiter) -> None:
 
 def test_a_full_bucket_has_no_time_until_more(limiter: Limiter) -> None:
     lease = limiter.acquire("key-1", "gpt-4", {"rpm": 1}, limits=[RPM, TPM])
-    _, left = fields_of(reply_to_grant(lease.availability))
+    _, left = fields_of(reply_to_grant(lease, "standard"))
     assert left["tpm"] == {"r": 10_000}
 
 
@@ -162,7 +168,7 @@ def test_debt_shows_as_zero_until_one_token_shows(limiter: Limiter) -> None:
     lease.adjust({"rpm": 119})
     lease.settle()
     states = limiter.available("key-1", "gpt-4", limits=[RPM, TPM])
-    reply = reply_to_grant(states)
+    reply = reply_to_availability(states, "standard")
     assert states["rpm"].available == -60
     assert body_of(reply)["limits"]["rpm"]["available"] == -60
     assert fields_of(reply)[1]["rpm"] == {"r": 0, "t": 61}
@@ -192,14 +198,14 @@ def test_the_fields_say_rounded_up_what_exact_arithmetic_says(
     }
     tats = {name: now_ms * limit.amount + ceil(spent[name] * limit.period_ms) for name, limit in limits.items()}
     amounts = {name: data.draw(st.integers(0, limit.capacity)) for name, limit in limits.items()}
-    states = observe(limits, tats, amounts, now_ms)
+    states = observe(limits, tats, {}, amounts, now_ms)
     refusals = tuple(Refusal("key-1", state) for state in states.values() if state.retry_after_ms)
     availability = Availability("key-1", "gpt-4", states)
     if refusals:
         retry_after_ms = max(refusal.state.retry_after_ms for refusal in refusals)
         reply = reply_to_error(RateLimitExceeded(availability, refusals, retry_after_ms))
     else:
-        reply = reply_to_grant(availability)
+        reply = reply_to_availability(availability, "standard")
     stated, left = fields_of(reply)
 
     refused = {refusal.state.name for refusal in refusals}
@@ -224,6 +230,131 @@ def test_the_fields_say_rounded_up_what_exact_arithmetic_says(
         assert int(reply.headers["Retry-After"]) == max(left[name]["t"] for name in refused)
 
 
+STREAMS = Limit.concurrent("streams", 20, 60)
+
+
+@pytest.mark.parametrize(
+    ("lapsing_ms", "asked", "left"),
+    [
+        ([], 1, {"r": 20}),
+        ([60_000] * 17, 1, {"r": 3, "t": 1}),
+        ([300, *[60_000] * 16], 1, {"r": 3, "t": 1}),
+        ([-1, 0, 60_000], 1, {"r": 19, "t": 1}),
+        ([60_000] * 20, 1, {"r": 0, "t": 1}),
+        ([60_000] * 17, 5, {"r": 3, "t": 1}),
+        ([60_000] * 25, 1, {"r": 0, "t": 1}),
+    ],
+)
+def test_a_concurrency_limit_states_its_quota_unit_and_how_many_places_are_left(
+    lapsing_ms: list[int], asked: int, left: dict[str, int]
+) -> None:
+    holders = {f"holder-{number}": NOW_MS + later for number, later in enumerate(lapsing_ms)}
+    states = observe({"streams": STREAMS}, {}, {"streams": holders}, {"streams": asked}, NOW_MS)
+    refused = frozenset([("key-1", "streams")] if states["streams"].retry_after_ms else [])
+    availability = Availability("key-1", "gpt-4", states)
+    assert fields_in(write_fields(list_policies(availability, refused))) == (
+        {"streams": {"q": 20, "qu": "concurrent-requests"}},
+        {"streams": left},
+    )
+
+
+def test_limits_of_both_kinds_stand_in_one_field() -> None:
+    states = observe(index_limits([RPM, STREAMS]), {}, {}, {}, NOW_MS)
+    fields = write_fields(list_policies(Availability("key-1", "gpt-4", states), frozenset()))
+    assert fields["RateLimit-Policy"] == '"rpm";q=60;w=60,"streams";q=20;qu="concurrent-requests"'
+
+
+# --- the fields that there were before the draft -------------------------------------------------------
+
+
+def level_of(entity_id: str, *ancestors: Availability, **available: int) -> Availability:
+    """Return how a level stands that has so much left of its limits; the cost of all of it is refused below."""
+    limits = index_limits([limit for limit in (RPM, STREAMS, TPM) if limit.name in available])
+    tats, holders = {}, {}
+    for name, limit in limits.items():
+        missing = limit.capacity - available[name]
+        if limit.is_concurrent:
+            holders[name] = {f"holder-{number}": NOW_MS + 60_000 for number in range(missing)}
+        else:
+            tats[name] = NOW_MS * limit.amount + missing * limit.period_ms
+    states = observe(limits, tats, holders, {name: limit.capacity for name, limit in limits.items()}, NOW_MS)
+    return Availability(entity_id, "gpt-4", states, ancestors)
+
+
+def legacy_of(availability: Availability, *refused: tuple[str, str]) -> tuple[int, int, int]:
+    """Return what the legacy fields say: limit, remaining, reset."""
+    fields = write_fields(list_policies(availability, frozenset(refused)), "legacy")
+    assert list(fields) == ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"]
+    limit, remaining, reset = (int(text) for text in fields.values())
+    return limit, remaining, reset
+
+
+def test_the_legacy_fields_tell_of_the_limit_with_the_smallest_share_left() -> None:
+    assert legacy_of(level_of("key-1", rpm=30, tpm=4_999)) == (10_000, 4_999, 1)
+    assert legacy_of(level_of("key-1", rpm=29, tpm=4_999)) == (60, 29, 1)
+    assert legacy_of(level_of("key-1", rpm=30, tpm=5_001, streams=9)) == (20, 9, 1)
+    parent = level_of("project-1", tpm=1)
+    assert legacy_of(level_of("key-1", parent, rpm=1, tpm=4_000)) == (10_000, 1, 1)
+
+
+def test_where_shares_are_equal_the_legacy_fields_tell_of_the_nearest_limit() -> None:
+    assert legacy_of(level_of("key-1", level_of("project-1", tpm=0), rpm=0)) == (60, 0, 1)
+
+
+def test_of_limits_that_refused_the_legacy_fields_tell_of_the_one_with_the_longest_wait() -> None:
+    parent = level_of("project-1", rpm=57)
+    standing = level_of("key-1", parent, rpm=15, tpm=5_000, streams=0)
+    everyone = [("key-1", "rpm"), ("key-1", "tpm"), ("key-1", "streams"), ("project-1", "rpm")]
+    assert legacy_of(standing, *everyone) == (60, 15, 45)
+    assert legacy_of(standing, *everyone[1:]) == (10_000, 5_000, 30)
+    assert legacy_of(standing, *everyone[2:]) == (60, 57, 3)
+    assert legacy_of(standing, everyone[2]) == (20, 0, 1)
+
+
+def test_a_full_bucket_resets_in_no_time() -> None:
+    assert legacy_of(level_of("key-1", rpm=60)) == (60, 60, 0)
+    assert legacy_of(level_of("key-1", streams=20)) == (20, 20, 0)
+
+
+def test_debt_has_nothing_remaining_in_the_legacy_fields() -> None:
+    assert legacy_of(level_of("key-1", rpm=-60, tpm=0)) == (60, 0, 120)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-100, 60), st.integers(-100, 10_000), st.integers(0, 20)), min_size=1, max_size=3
+    ),
+    st.data(),
+)
+def test_the_legacy_fields_are_those_of_one_limit_in_the_standard_ones(
+    left: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    levels = [
+        level_of(f"entity-{number}", rpm=rpm, tpm=tpm, streams=streams)
+        for number, (rpm, tpm, streams) in enumerate(left)
+    ]
+    standing = Availability("entity-0", "gpt-4", levels[0], tuple(levels[1:]))
+    short = [(level.entity_id, name) for level in levels for name in level if level[name].retry_after_ms]
+    refused = frozenset(data.draw(st.sets(st.sampled_from(short))) if short else ())
+    stated, still = fields_in(write_fields(list_policies(standing, refused)))
+    said = {(stated[name]["q"], still[name]["r"], still[name].get("t", 0)) for name in stated}
+    assert legacy_of(standing, *refused) in said
+
+
+def test_a_style_chooses_the_fields() -> None:
+    policies = list_policies(level_of("key-1", rpm=3), frozenset())
+    standard = {"RateLimit-Policy": '"rpm";q=60;w=60', "RateLimit": '"rpm";r=3;t=1'}
+    legacy = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "3", "X-RateLimit-Reset": "1"}
+    written = {style: write_fields(policies, style) for style in HEADER_STYLES}
+    assert written == {"standard": standard, "legacy": legacy, "both": standard | legacy}
+    assert write_fields(policies) == standard
+
+
+@pytest.mark.parametrize("style", HEADER_STYLES)
+def test_where_there_is_no_limit_there_is_no_field_of_any_style(style: HeaderStyle) -> None:
+    assert write_fields([], style) == {}
+
+
 def test_times_longer_than_an_integer_of_fifteen_digits_are_cut_to_one(limiter: Limiter) -> None:
     endless = Limit("x", BIGGEST, 1, MAX_PERIOD_MS)
     limiter.acquire("key-1", "gpt-4", {"x": BIGGEST}, limits=[endless])
@@ -238,10 +369,10 @@ def test_more_limits_than_headers_can_hold_leave_the_farthest_out_but_none_that_
     limits = index_limits([Limit(f"{number:032}", BIGGEST, 1, MAX_PERIOD_MS) for number in range(16)])
     empty = dict.fromkeys(limits, NOW_MS + BIGGEST * MAX_PERIOD_MS)
     ancestors = tuple(
-        Availability(letter * 256, "gpt-4", observe(limits, empty if letter == "d" else {}, {}, NOW_MS))
+        Availability(letter * 256, "gpt-4", observe(limits, empty if letter == "d" else {}, {}, {}, NOW_MS))
         for letter in "bcd"
     )
-    availability = Availability("a" * 256, "gpt-4", observe(limits, {}, {}, NOW_MS), ancestors)
+    availability = Availability("a" * 256, "gpt-4", observe(limits, {}, {}, {}, NOW_MS), ancestors)
     refusals = (Refusal("d" * 256, ancestors[2]["0" * 31 + "7"]),)
     reply = reply_to_error(RateLimitExceeded(availability, refusals, 1))
     stated, left = fields_of(reply)
@@ -250,13 +381,6 @@ def test_more_limits_than_headers_can_hold_leave_the_farthest_out_but_none_that_
     assert list(left)[-1] == f"{'d' * 256}/{'0' * 31}7"
     assert sum(len(name) + len(value) for name, value in reply.headers.items()) < 8_000
     assert [len(level["limits"]) for level in body_of(reply)["ancestors"]] == [16, 16, 16]
-
-
-def test_a_grant_without_the_table_says_so_and_claims_nothing_of_limits() -> None:
-    reply = reply_to_grant(Availability("key-1", "gpt-4", {}), degraded=True)
-    assert reply.headers == {"Leasegate-Degraded": "true", "Cache-Control": "no-store"}
-    assert body_of(reply)["granted"] is True
-    assert body_of(reply)["degraded"] is True
 
 
 def test_a_refusal_without_the_table_is_reduced_capacity() -> None:
@@ -322,8 +446,6 @@ EMPTY = Availability("key-1", "gpt-4", {})
 @pytest.mark.parametrize(
     ("reply", "counted"),
     [
-        (reply_to_grant(EMPTY), ("Granted",)),
-        (reply_to_grant(EMPTY, degraded=True), ("Granted", "Degraded")),
         (reply_to_error(RateLimitExceeded(EMPTY, (), 1)), ("Refused", "Degraded")),
         (reply_to_error(Disabled("key-1", "gpt-4")), ("Disabled",)),
         (reply_to_error(EntityNotFound("key-1")), ("Invalid",)),

@@ -173,6 +173,21 @@ def test_an_ancestor_spends_only_what_it_limits(limiter: Limiter) -> None:
     assert caught.value.unprocessable
 
 
+def test_a_refusal_of_an_ancestor_shows_all_that_the_others_have_left(limiter: Limiter) -> None:
+    limiter.create_entity("project")
+    limiter.set_limits("project", [Limit.per_day("tpd", 100)])
+    limiter.create_entity("key-1", "project")
+    limiter.set_limits("key-1", [Limit.per_day("tpd", 1_000)])
+    limiter.acquire("key-1", "gpt-4", {"tpd": 30})
+    for is_cached in (False, True):
+        with pytest.raises(RateLimitExceeded) as caught:
+            limiter.acquire("key-1", "gpt-4", {"tpd": 80})
+        refusal = caught.value
+        assert refusal.cached is is_cached
+        assert refusal.availability["tpd"].available == 970
+        assert refusal.availability.ancestors[0]["tpd"].available == 70
+
+
 def test_families_have_at_most_four_levels_and_parents_that_exist(limiter: Limiter) -> None:
     for parent_id, entity_id in ((None, "a"), ("a", "b"), ("b", "c"), ("c", "d")):
         limiter.create_entity(entity_id, parent_id)

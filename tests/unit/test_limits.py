@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from leasegate import InvalidRequest, Limit
 from leasegate.identifiers import MAX_TOKENS, check_amounts, check_identifier
-from leasegate.limits import MAX_LIMITS, MAX_PERIOD_MS, index_limits
+from leasegate.limits import MAX_CONCURRENT, MAX_LEASE_S, MAX_LIMITS, MAX_PERIOD_MS, index_limits
+from tests.declarations import concurrency_limits, token_limits
 
 
 def test_rates_are_given_by_second_minute_hour_and_day() -> None:
@@ -20,6 +22,61 @@ def test_rates_are_given_by_second_minute_hour_and_day() -> None:
 
 def test_the_refill_time_is_rounded_up() -> None:
     assert Limit("x", 10, 3, 1_000).refill_ms == 3_334
+
+
+def test_a_concurrency_limit_has_a_time_for_its_leases_and_no_rate() -> None:
+    streams = Limit.concurrent("streams", 20, 60)
+    assert streams == Limit("streams", 20, 0, 0, 60_000)
+    assert streams.is_concurrent
+    assert streams.refill_ms == 60_000
+    assert not Limit("streams", 20, 20, 60_000).is_concurrent
+
+
+def test_a_concurrency_limit_may_be_as_small_and_as_large_as_this() -> None:
+    assert Limit.concurrent("x", 1, 1).lease_ms == 1_000
+    assert Limit.concurrent("x", MAX_CONCURRENT, MAX_LEASE_S).lease_ms == 86_400_000
+
+
+@given(concurrency_limits("streams"))
+def test_a_concurrency_limit_is_described_by_what_makes_it(limit: Limit) -> None:
+    about = limit.describe()
+    assert list(about) == ["name", "concurrent", "lease_seconds"]
+    assert Limit.concurrent(str(about["name"]), int(about["concurrent"]), int(about["lease_seconds"])) == limit
+
+
+@given(token_limits("rpm"))
+def test_a_limit_of_tokens_is_described_by_what_makes_it(limit: Limit) -> None:
+    about = limit.describe()
+    assert list(about) == ["name", "capacity", "amount", "period_ms"]
+    assert Limit(**about) == limit  # type: ignore[arg-type]  # the name is the text among them
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("name", ("", 1, 1)),
+        ("name", ("a.b", 1, 1)),
+        ("concurrent", ("x", 0, 1)),
+        ("concurrent", ("x", -1, 1)),
+        ("concurrent", ("x", MAX_CONCURRENT + 1, 1)),
+        ("concurrent", ("x", True, 1)),
+        ("concurrent", ("x", 1.5, 1)),
+        ("concurrent", ("x", "1", 1)),
+        ("lease_seconds", ("x", 1, 0)),
+        ("lease_seconds", ("x", 1, -1)),
+        ("lease_seconds", ("x", 1, MAX_LEASE_S + 1)),
+        ("lease_seconds", ("x", 1, True)),
+        ("lease_seconds", ("x", 1, 0.5)),
+        ("lease_seconds", ("x", 1, "60")),
+    ],
+)
+def test_a_bad_concurrency_limit_is_refused_by_the_name_of_its_field(
+    field: str, arguments: tuple[Any, ...]
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Limit.concurrent(*arguments)
+    assert caught.value.field == field
+    assert caught.value.reason
 
 
 @pytest.mark.parametrize(
@@ -40,6 +97,12 @@ def test_the_refill_time_is_rounded_up() -> None:
         ("amount", ("x", 1, "1", 1)),
         ("period_ms", ("x", 1, 1, 0)),
         ("period_ms", ("x", 1, 1, MAX_PERIOD_MS + 1)),
+        ("amount", ("x", 1, 0, 0)),
+        ("amount", ("x", 1, 1, 0, 1_000)),
+        ("period_ms", ("x", 1, 0, 1, 1_000)),
+        ("lease_ms", ("x", 1, 0, 0, 999)),
+        ("lease_ms", ("x", 1, 0, 0, -1_000)),
+        ("lease_ms", ("x", 1, 0, 0, MAX_LEASE_S * 1_000 + 1)),
     ],
 )
 def test_a_bad_limit_is_refused_by_the_name_of_its_field(field: str, arguments: tuple[Any, ...]) -> None:

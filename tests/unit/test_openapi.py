@@ -9,8 +9,10 @@ from openapi_spec_validator import validate
 
 from leasegate import InvalidRequest, identifiers
 from leasegate.http import administration as asked
-from leasegate.http.requests import Request, parse_acquire
-from leasegate.http.routes import ROUTES, Route
+from leasegate.http import spending
+from leasegate.http.requests import Request, read_nothing
+from leasegate.http.routes import ROUTES
+from leasegate.http.routing import Route
 from leasegate.http.schemas import SCHEMAS
 from scripts.openapi import DOCUMENT, PAGE, render_document, render_page
 from tests.contract import document, fits
@@ -44,6 +46,7 @@ def test_ids_are_what_the_library_takes() -> None:
 # --- bodies: the schemas and the code that reads them take the same -----------------------------------
 
 RPM = {"name": "rpm", "amount": 60, "period": "minute"}
+STREAMS = {"name": "streams", "concurrent": 20, "lease_seconds": 60}
 LEAST = {"entity_id": "key-1", "resource": "gpt-4", "consume": {"rpm": 1}}
 
 BODIES: dict[str, list[Any]] = {
@@ -55,6 +58,14 @@ BODIES: dict[str, list[Any]] = {
         {**LEAST, "limits": [{**RPM, "burst": 1}]},
         {**LEAST, "limits": [{"name": "rpm", "capacity": 1, "amount": 1, "period_ms": 1}]},
         {**LEAST, "limits": [{"name": "rpm", "capacity": 1, "amount": 1, "period": "day"}]},
+        {**LEAST, "limits": [STREAMS]},
+        {**LEAST, "limits": [RPM, STREAMS, {"name": "tpm", "capacity": 1, "amount": 1, "period_ms": 1}]},
+        {**LEAST, "limits": [{**STREAMS, "concurrent": 1_000, "lease_seconds": 86_400}]},
+        {**LEAST, "limits": [{**STREAMS, "concurrent": 1_001}]},
+        {**LEAST, "limits": [{**STREAMS, "lease_seconds": 86_401}]},
+        {**LEAST, "limits": [{**STREAMS, "lease_seconds": 0}]},
+        {**LEAST, "limits": [{**STREAMS, "amount": 1}]},
+        {**LEAST, "limits": [{"name": "streams", "concurrent": 1}]},
         {**LEAST, "limits": 1},
         {**LEAST, "consume": {"rpm": -1}},
         {**LEAST, "consume": {"RPM": 1}},
@@ -67,12 +78,56 @@ BODIES: dict[str, list[Any]] = {
         {**LEAST, "parent_id": "a/b"},
         {**LEAST, "parent_id": None},
         {**LEAST, "entity_id": "k" * 257},
+        {**LEAST, "durable": True, "expires_in": 600, "on_expiry": "keep"},
+        {**LEAST, "durable": "if_held"},
+        {**LEAST, "durable": None},
+        {**LEAST, "expires_in": 604_800},
+        {**LEAST, "expires_in": 604_801},
+        {**LEAST, "expires_in": 0},
+        {**LEAST, "expires_in": 1.5},
+        {**LEAST, "on_expiry": "release"},
+        {**LEAST, "on_expiry": "give"},
+        {**LEAST, "idempotency_key": "a"},
         {**LEAST, "more": 1},
+    ],
+    "acquire_batch": [
+        {},
+        [],
+        {"requests": []},
+        {"requests": LEAST},
+        {"requests": [LEAST]},
+        {"requests": [LEAST] * 25},
+        {"requests": [LEAST] * 26},
+        {"requests": [{**LEAST, "idempotency_key": "a" * 255, "durable": False}]},
+        {"requests": [LEAST], "more": 1},
+    ],
+    "settle_lease": [
+        {},
+        {"actual": {"tpm": 812}},
+        {"actual": {"tpm": 0, "rpm": 1}},
+        {"actual": {"tpm": -1}},
+        {"actual": {}},
+        {"actual": None},
+        {"actual": {"tpm": 1}, "more": 1},
+    ],
+    "release_lease": [{}, {"actual": {"tpm": 1}}, []],
+    "renew_lease": [{}, {"expires_in": 60}, {"expires_in": 0}, {"expires_in": None}, {"more": 1}],
+    "adjust": [
+        {},
+        {"entity_id": "key-1", "resource": "gpt-4", "adjust": {"tpm": 312, "rpm": -1}},
+        {"entity_id": "key-1", "resource": "gpt-4", "adjust": {"tpm": -(10**12)}, "cascade": False},
+        {"entity_id": "key-1", "resource": "gpt-4", "adjust": {"tpm": -(10**12) - 1}},
+        {"entity_id": "key-1", "resource": "gpt-4", "adjust": {}},
+        {"entity_id": "key-1", "resource": "gpt-4", "adjust": {"tpm": 1}, "cascade": "transaction"},
+        {"entity_id": "key-1", "resource": "gpt-4", "adjust": {"tpm": 1}, "limits": [RPM]},
+        {"entity_id": "key-1", "resource": "a/b", "adjust": {"tpm": 1}},
     ],
     "set_entity_limits": [
         {},
         {"limits": [RPM]},
         {"limits": [RPM], "more": 1},
+        {"limits": [STREAMS]},
+        {"limits": [{**STREAMS, "concurrent": 0}]},
         {"limits": [{**RPM, "amount": 0}]},
         {"limits": [{**RPM, "period": "year"}]},
         {"limits": [{**RPM, "name": "n" * 33}]},
@@ -106,12 +161,17 @@ BODIES: dict[str, list[Any]] = {
     ],
 }
 READERS: dict[str, Callable[[Request], object]] = {
-    "acquire": lambda request: parse_acquire(request.body),
+    "acquire": spending.read_acquire,
+    "acquire_batch": spending.read_batch,
+    "settle_lease": spending.read_actual,
+    "release_lease": read_nothing,
+    "renew_lease": spending.read_renewal,
+    "adjust": spending.read_adjustment,
     "set_entity_limits": asked.read_limits_of,
     "put_entity": asked.read_entity,
     "update_entity": asked.read_entity_changes,
     "disable_entity": asked.read_switch,
-    "enable_resource": asked.read_nothing,
+    "enable_resource": read_nothing,
     "reset": asked.read_reset,
     "top_up": asked.read_top_up,
 }
@@ -128,7 +188,17 @@ def route_of(operation: str) -> Route:
 )
 def test_the_schema_takes_what_the_code_takes(operation: str, body: object) -> None:
     route = route_of(operation)
-    request = Request(route, {}, {}, json.dumps(body), is_base64=False, actor="", left_ms=lambda: 0)
+    request = Request(
+        route,
+        path={},
+        query={},
+        headers={},
+        body=json.dumps(body),
+        is_base64=False,
+        actor="",
+        caller="",
+        left_ms=lambda: 0,
+    )
     try:
         READERS[operation](request)
     except InvalidRequest:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from leasegate import Limit, schema
 from leasegate.identifiers import MAX_TOKENS
 from leasegate.limits import MAX_PERIOD_MS
-from scripts.costs import START_MS, fullest_bucket, fullest_size
+from scripts.costs.sizes import fullest_bucket, fullest_size
+from scripts.costs.tables import START_MS
 
 
 def test_a_bucket_of_sixteen_limits_costs_two() -> None:

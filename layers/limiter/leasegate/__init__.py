@@ -11,6 +11,7 @@ package imports neither them nor boto3.
 from __future__ import annotations
 
 from .administration import Administrator
+from .durable import DurableLease
 from .errors import (
     Conflict,
     Disabled,
@@ -20,7 +21,9 @@ from .errors import (
     EntityNotFound,
     IdempotencyConflict,
     InvalidRequest,
+    LeaseExpired,
     LeasegateError,
+    LeaseNotFound,
     LimitsNotFound,
     NoLimitsConfigured,
     NotFound,
@@ -35,19 +38,25 @@ from .lease import Lease
 from .limiter import Limiter
 from .limits import Limit
 from .records import (
+    Adjusted,
     AuditRecord,
     BackfillReport,
     BucketRecord,
     Deletion,
     EntityLimits,
     EntityRecord,
+    LeaseEnd,
     Listing,
+    Renewal,
     Resolution,
     ResourceRecord,
 )
+from .requesting import AcquireRequest
 from .states import Availability, LimitState, Refusal
 
 __all__ = [
+    "AcquireRequest",
+    "Adjusted",
     "Administrator",
     "AuditRecord",
     "Availability",
@@ -56,6 +65,7 @@ __all__ = [
     "Conflict",
     "Deletion",
     "Disabled",
+    "DurableLease",
     "EntityExists",
     "EntityHasChildren",
     "EntityIsBeingDeleted",
@@ -66,6 +76,9 @@ __all__ = [
     "InvalidRequest",
     "Knowledge",
     "Lease",
+    "LeaseEnd",
+    "LeaseExpired",
+    "LeaseNotFound",
     "LeasegateError",
     "Limit",
     "LimitState",
@@ -76,6 +89,7 @@ __all__ = [
     "NotFound",
     "RateLimitExceeded",
     "Refusal",
+    "Renewal",
     "Resolution",
     "ResourceRecord",
     "StoreDenied",

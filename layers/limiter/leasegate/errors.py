@@ -89,6 +89,15 @@ class LimitsNotFound(NotFound):
         super().__init__(f"{level} has no limits")
 
 
+class LeaseNotFound(NotFound):
+    """There is no such lease, or it is another caller's."""
+
+    def __init__(self, lease: str) -> None:
+        """Name the lease."""
+        self.lease = lease
+        super().__init__(f"lease {lease} does not exist")
+
+
 class Disabled(LeasegateError):
     """An operator disabled the entity, this resource of it, or the whole resource: nothing may be spent.
 
@@ -138,13 +147,22 @@ class EntityIsBeingDeleted(Conflict):
         super().__init__(f"entity {entity_id} is being deleted; delete it again to end that")
 
 
+class LeaseExpired(Conflict):
+    """The time of the lease is over, or it has lost its share of a concurrency limit."""
+
+    def __init__(self, lease: str) -> None:
+        """Name the lease."""
+        self.lease = lease
+        super().__init__(f"lease {lease} has expired")
+
+
 class IdempotencyConflict(LeasegateError):
-    """An operation of this id was done already, and it was another one."""
+    """An operation of this id, or under this key, was done already, and it was another one."""
 
     def __init__(self, operation_id: str) -> None:
         """Name the operation."""
         self.operation_id = operation_id
-        super().__init__(f"operation {operation_id} was done already, with other arguments")
+        super().__init__(f"something else was done under {operation_id} before")
 
 
 class StoreError(LeasegateError):

@@ -50,6 +50,18 @@ def check_amounts(field: str, value: object) -> dict[str, int]:
     }
 
 
+def check_delta(field: str, value: object) -> dict[str, int]:
+    """Return ``value`` if it maps limit names to signed tokens, at least one; else raise InvalidRequest."""
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(field, "must map limit names to tokens")
+    if not value:
+        raise InvalidRequest(field, "must name at least one limit")
+    return {
+        check_limit_name(field, name): check_integer(f"{field}.{name}", tokens, -MAX_TOKENS, MAX_TOKENS)
+        for name, tokens in value.items()
+    }
+
+
 def _check(field: str, value: object, pattern: re.Pattern[str], allowed: str) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(field, "must be a string")

@@ -1,4 +1,4 @@
-"""A limit: a named token bucket's capacity and refill rate."""
+"""A limit: a named token bucket's capacity and refill rate, or how many leases there may be at a time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ MAX_PERIOD_MS: Final = 366 * 86_400_000
 MAX_LIMITS: Final = 16
 """The most limits that one bucket may hold."""
 
+MAX_CONCURRENT: Final = 1_000
+"""The most leases that a concurrency limit may allow: each stands in the bucket, which costs more as it grows."""
+MAX_LEASE_S: Final = 86_400
+
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
@@ -26,17 +30,27 @@ type Limits = Mapping[str, Limit]
 class Limit:
     """At most ``capacity`` tokens at once, refilled evenly by ``amount`` tokens every ``period_ms`` ms.
 
-    All integers; a field out of range raises :class:`InvalidRequest` that names it.
+    A concurrency limit (:meth:`concurrent`) has a ``lease_ms`` in place of amount and period: at most ``capacity``
+    leases at a time, each for so long unless it is renewed. All integers; a field out of range raises
+    :class:`InvalidRequest` that names it.
     """
 
     name: str
     capacity: int
     amount: int
     period_ms: int
+    lease_ms: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what the exact arithmetic and the table cannot hold."""
         check_limit_name("name", self.name)
+        if check_integer("lease_ms", self.lease_ms, 0, MAX_LEASE_S * SECOND_MS):
+            check_integer("concurrent", self.capacity, 1, MAX_CONCURRENT)
+            if self.lease_ms % SECOND_MS:
+                raise InvalidRequest("lease_ms", "must be whole seconds")
+            check_integer("amount", self.amount, 0, 0)
+            check_integer("period_ms", self.period_ms, 0, 0)
+            return
         check_integer("capacity", self.capacity, 1, MAX_TOKENS)
         check_integer("amount", self.amount, 1, MAX_TOKENS)
         check_integer("period_ms", self.period_ms, 1, MAX_PERIOD_MS)
@@ -61,8 +75,29 @@ class Limit:
         """Allow ``n`` tokens a day, and ``burst`` (by default ``n``) at once."""
         return cls(name, n if burst is None else burst, n, DAY_MS)
 
+    @classmethod
+    def concurrent(cls, name: str, n: int, lease_seconds: int) -> Limit:
+        """Allow ``n`` leases at a time, 1 to 1,000.
+
+        One that is not renewed loses its place after ``lease_seconds``, to 86,400. The limit is named in
+        ``consume`` like any other, with how many of the ``n`` places a lease takes: usually 1.
+        """
+        check_integer("lease_seconds", lease_seconds, 1, MAX_LEASE_S)
+        return cls(name, n, 0, 0, lease_seconds * SECOND_MS)
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether it limits leases at a time, and not tokens over time."""
+        return self.lease_ms > 0
+
     def describe(self) -> dict[str, str | int]:
         """Write it as JSON would."""
+        if self.is_concurrent:
+            return {
+                "name": self.name,
+                "concurrent": self.capacity,
+                "lease_seconds": self.lease_ms // SECOND_MS,
+            }
         return {
             "name": self.name,
             "capacity": self.capacity,
@@ -72,8 +107,8 @@ class Limit:
 
     @property
     def refill_ms(self) -> int:
-        """How long an empty bucket takes to be full again, in ms, rounded up."""
-        return -(-self.capacity * self.period_ms // self.amount)
+        """How long an empty bucket takes to be full again, in ms, rounded up; of leases, until all have ended."""
+        return self.lease_ms or -(-self.capacity * self.period_ms // self.amount)
 
 
 def index_limits(limits: Iterable[Limit], field: str = "limits") -> Limits:

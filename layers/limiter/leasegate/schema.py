@@ -9,6 +9,7 @@
 | system defaults | ``SYSTEM#`` | ``#LIMITS`` |
 | resource registry | ``SYSTEM#`` | ``#RESOURCES`` |
 | backfill checkpoint | ``SYSTEM#`` | ``#BACKFILL`` |
+| lease | ``LEASE#{lease}`` | ``#STATE`` |
 | audit record | ``AUDIT#{scope}`` | ``{ms}#{id}`` |
 | operation that was done | ``OPERATION#{entity}#{operation}`` | ``#STATE`` |
 
@@ -21,10 +22,12 @@ another down. Names of hot attributes are short: a bucket of four limits stays u
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from .concurrency import Holders
 from .limits import Limit, Limits
 from .operations import Item, Key, Value
 
@@ -91,12 +94,28 @@ AUDIT_AT: Final = "at"
 REQUEST_SLOTS: Final = 8
 """How many request ids a bucket remembers; a repeated write is recognised while its id is among them."""
 
+LEASE_OWNER: Final = "owner"
+LEASE_GRANT: Final = "grant"
+"""What was granted, as a ticket; see :mod:`leasegate.tickets`."""
+LEASE_FINGERPRINT: Final = "fingerprint"
+"""What was asked under an idempotency key."""
+LEASE_EXPIRES_AT: Final = "expires_at"
+LEASE_ON_EXPIRY: Final = "on_expiry"
+LEASE_ENDED: Final = "ended"
+"""How the lease ended, once it has."""
+
+EXPIRY_SHARDS: Final = 16
+"""Open leases that expire are listed in so many partitions of the index; one takes 1,000 writes a second."""
+
 _TAT = "v."
 _USED = "u."
 _REQUEST = "r."
+_HELD = "k."
+_HOLDER = "h."
 _DISABLED = "disabled."
 _LIMITS_SK = "#LIMITS#"
 _DEFAULTS_SK = "#LIMITS"
+_LEASE_PREFIX = "LEASE#"
 
 
 # --- keys ------------------------------------------------------------------------------------------
@@ -169,6 +188,31 @@ def operation_key(entity_id: str, operation_id: str) -> Key:
     return Key(f"OPERATION#{entity_id}#{operation_id}", "#STATE")
 
 
+def lease_key(lease: str) -> Key:
+    """Name a lease."""
+    return Key(f"{_LEASE_PREFIX}{lease}", "#STATE")
+
+
+def lease_of(key: Key) -> str:
+    """Return the lease that a key names."""
+    return key.pk.removeprefix(_LEASE_PREFIX)
+
+
+def expiry_partition(shard: int) -> str:
+    """Return an index partition that lists open leases by the time at which they expire."""
+    return f"EXPIRY#{shard}"
+
+
+def expiry_index(lease: str, expires_at_ms: int) -> dict[str, str]:
+    """Return the index attributes that list a lease by the time at which it expires."""
+    return {GSI1PK: expiry_partition(zlib.crc32(lease.encode()) % EXPIRY_SHARDS), GSI1SK: f"{expires_at_ms:013}"}
+
+
+def expiry_of(item: Item) -> int:
+    """Return the time that an entry of the index lists a lease by, in ms."""
+    return int(cast("str", item[GSI1SK]))
+
+
 def children_partition(parent_id: str | None) -> str:
     """Return the index partition that lists the children of an entity, or (None) the entities at the top."""
     return f"PARENT#{parent_id or ''}"
@@ -197,6 +241,21 @@ def used_attribute(limit_name: str) -> str:
     return _USED + limit_name
 
 
+def held_attribute(limit_name: str) -> str:
+    """Name the attribute that counts the holders of a concurrency limit."""
+    return _HELD + limit_name
+
+
+def holder_attribute(limit_name: str, holder: str) -> str:
+    """Name the attribute that says until when a holder has its share of a concurrency limit, in ms."""
+    return f"{_HOLDER}{limit_name}.{holder}"
+
+
+def is_holder_attribute(attribute: str) -> bool:
+    """Say whether an attribute belongs to one holder: there are as many names of those as leases."""
+    return attribute.startswith(_HOLDER)
+
+
 def request_attribute(slot: int) -> str:
     """Name the attribute that holds the id of the last request of this slot."""
     return f"{_REQUEST}{slot}"
@@ -214,8 +273,9 @@ def disabled_attribute(resource: str | None) -> str:
 class Bucket:
     """The state of all limits of one entity and resource, as its item carried it.
 
-    ``tats`` holds the limits' states by name (absent: full), ``requests`` the remembered request ids by slot
-    attribute, ``expires_at_s`` when DynamoDB may delete the item.
+    ``tats`` holds the states of token limits by name (absent: full), ``holders`` those of concurrency limits
+    (see :mod:`leasegate.concurrency`), ``requests`` the remembered request ids by slot attribute, ``expires_at_s``
+    when DynamoDB may delete the item.
     """
 
     stamp: str
@@ -225,6 +285,7 @@ class Bucket:
     version: int
     expires_at_s: int
     requests: Mapping[str, str]
+    holders: Mapping[str, Holders] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,11 +339,15 @@ def parse_bucket(item: Item, known: Bucket | None = None) -> Bucket:
     stamp = cast("str", item[STAMP])
     tats: dict[str, int] = {}
     requests: dict[str, str] = {}
+    holders: dict[str, dict[str, int]] = {}
     for name, value in item.items():
         if name.startswith(_TAT):
             tats[name[2:]] = cast("int", value)
         elif name.startswith(_REQUEST):
             requests[name] = cast("str", value)
+        elif name.startswith(_HOLDER):
+            _, limit_name, holder = name.split(".")
+            holders.setdefault(limit_name, {})[holder] = cast("int", value)
     return Bucket(
         stamp=stamp,
         limits=known.limits if known is not None and known.stamp == stamp else parse_limits(item[LIMITS]),
@@ -291,6 +356,7 @@ def parse_bucket(item: Item, known: Bucket | None = None) -> Bucket:
         version=cast("int", item[VERSION]),
         expires_at_s=cast("int", item[EXPIRES_AT]),
         requests=requests,
+        holders=holders,
     )
 
 
@@ -326,11 +392,19 @@ def parse_stored_limits(item: Item | None) -> StoredLimits | None:
 
 
 def render_limits(limits: Limits) -> Value:
-    """Write limits as a map of name to (capacity, amount, period_ms)."""
-    return {limit.name: (limit.capacity, limit.amount, limit.period_ms) for limit in limits.values()}
+    """Write limits as a map of name to (capacity, amount, period_ms); of leases (capacity, 0, lease_ms)."""
+    return {
+        limit.name: (limit.capacity, limit.amount, limit.lease_ms or limit.period_ms) for limit in limits.values()
+    }
 
 
 def parse_limits(value: Value) -> Limits:
     """Read what :func:`render_limits` wrote, in the order of the names."""
     stored = cast("Mapping[str, tuple[int, int, int]]", value)
-    return {name: Limit(name, *stored[name]) for name in sorted(stored)}
+    limits: dict[str, Limit] = {}
+    for name in sorted(stored):
+        capacity, amount, period_ms = stored[name]
+        limits[name] = (
+            Limit(name, capacity, amount, period_ms) if amount else Limit(name, capacity, 0, 0, period_ms)
+        )
+    return limits

@@ -41,7 +41,7 @@ def stamp(scope: str, version: int) -> str:
 
 def inline_stamp(limits: Limits) -> str:
     """Name limits that were given with a call, by what they say."""
-    text = ";".join(f"{x.name},{x.capacity},{x.amount},{x.period_ms}" for x in limits.values())
+    text = ";".join(f"{x.name},{x.capacity},{x.amount},{x.lease_ms or x.period_ms}" for x in limits.values())
     return f"{INLINE}:{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from . import bucket
+from . import bucket, concurrency
+from .concurrency import Holders
 from .limits import Limit, Limits
 
 
@@ -16,9 +17,10 @@ class LimitState:
 
     Attributes:
         limit: the limit itself.
-        available: whole tokens that can be spent now; negative in debt.
+        available: whole tokens that can be spent now, or leases that there may be besides; negative in debt.
         requested: the tokens that were asked for; 1 where nobody asked.
-        retry_after_ms: in how many ms ``requested`` tokens will be there; 0 when they are.
+        retry_after_ms: in how many ms ``requested`` tokens will be there; 0 when they are. Of leases, a second at
+            most: they may end at any time.
         next_token_ms: in how many ms one more token will be there; None when the bucket is full.
     """
 
@@ -86,13 +88,20 @@ class Availability(Mapping[str, LimitState]):
 
 
 def observe(
-    limits: Limits, tats: Mapping[str, int], amounts: Mapping[str, int], now_ms: int
+    limits: Limits,
+    tats: Mapping[str, int],
+    holders: Mapping[str, Holders],
+    amounts: Mapping[str, int],
+    now_ms: int,
 ) -> dict[str, LimitState]:
     """Describe every limit at ``now_ms``, with retry times for the amounts asked for."""
     states: dict[str, LimitState] = {}
     for name, limit in limits.items():
-        tat = tats.get(name)
         requested = amounts.get(name, 1)
+        if limit.is_concurrent:
+            states[name] = _observe_leases(limit, holders.get(name, {}), requested, now_ms)
+            continue
+        tat = tats.get(name)
         states[name] = LimitState(
             limit=limit,
             available=bucket.tokens_available(limit, tat, now_ms),
@@ -101,3 +110,16 @@ def observe(
             next_token_ms=bucket.next_token_ms(limit, tat, now_ms),
         )
     return states
+
+
+def _observe_leases(limit: Limit, holders: Holders, requested: int, now_ms: int) -> LimitState:
+    available = concurrency.places_available(limit, holders, now_ms)
+    return LimitState(
+        limit=limit,
+        available=available,
+        requested=requested,
+        retry_after_ms=concurrency.retry_after_ms(limit, holders, min(requested, limit.capacity), now_ms),
+        next_token_ms=concurrency.retry_after_ms(limit, holders, max(available, 0) + 1, now_ms)
+        if available < limit.capacity
+        else None,
+    )

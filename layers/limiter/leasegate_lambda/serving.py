@@ -1,21 +1,25 @@
 """Answers the events of the REST API: finds the route, asks the function, counts what became of it.
 
 Most paths are one resource of the gateway, ``/{proxy+}``, so that every request gets an answer of ours: which
-methods a path takes, that there is no such path. The path is taken from that parameter and not from the event's
-``path``, which has the base path of a custom domain in front.
+methods a path takes, that there is no such path. What is asked of leases is ``/leases/{proxy+}``. The path is put
+together with that parameter, for the event's ``path`` has the base path of a custom domain in front.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate.administration.session import ANSWER_MARGIN_MS
+from leasegate.http.ratelimit import HEADER_STYLES, HeaderStyle
 from leasegate.http.replies import Reply, reply_to_error
 from leasegate.http.requests import Request
-from leasegate.http.routes import RouteTable
+from leasegate.http.routing import RouteTable
 
 from .table import round_trips
 
@@ -26,48 +30,74 @@ if TYPE_CHECKING:
 type Answer = Callable[[Request], Reply]
 """What a function does with a request: reply, or raise what :func:`reply_to_error` explains."""
 
+_SESSION_OF_ROLE: Final = re.compile(r"(arn:[^:]*:sts:[^:]*:[^:]*:assumed-role/[^/]+)/.+")
+
+
+def header_style() -> HeaderStyle:
+    """Return which RateLimit fields the stack's parameter asks for; raise ``ValueError`` for what is none."""
+    style = os.environ.get("RATE_LIMIT_HEADERS") or "standard"
+    if style not in HEADER_STYLES:
+        raise ValueError(f"RATE_LIMIT_HEADERS must be one of {', '.join(HEADER_STYLES)}, not {style}")
+    return style
+
 
 class Service:
     """Serves some routes by one function; metrics stand under names that begin with ``prefix``."""
 
     def __init__(
-        self, answer: Answer, routes: RouteTable, *, logger: Logger, metrics: Metrics, prefix: str = ""
+        self,
+        answer: Answer,
+        routes: RouteTable,
+        *,
+        style: HeaderStyle,
+        logger: Logger,
+        metrics: Metrics,
+        prefix: str = "",
     ) -> None:
         """Serve these routes and no others."""
         self._answer = answer
         self._routes = routes
+        self._style: HeaderStyle = style
         self._logger = logger
         self._metrics = metrics
         self._prefix = prefix
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
-        """Answer one event; only the log learns what the caller should not."""
+        """Answer one event."""
         round_trips.set(0)
         try:
             reply = self._answer(self._read(event, context))
-        except Exception as error:
-            reply = reply_to_error(error)
-            if reply.status >= 500 and "Refused" not in reply.counted:
-                self._logger.exception("no answer")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
+            reply = self.explain(error)
         return self._write(reply)
+
+    def explain(self, error: Exception) -> Reply:
+        """Return what the caller is told of an error; only the log learns what the caller should not."""
+        reply = reply_to_error(error, self._style)
+        if reply.status >= 500 and "Refused" not in reply.counted:
+            self._logger.error("no answer", exc_info=error)
+        return reply
 
     def _read(self, event: Mapping[str, Any], context: LambdaContext) -> Request:
         route, parameters = self._routes.find(event["httpMethod"], _path_of(event))
+        actor = _actor_of(event)
         return Request(
             route=route,
             path=parameters,
-            query=_query_of(event),
+            query=_values(event, "multiValueQueryStringParameters", "queryStringParameters"),
+            headers=_headers_of(event),
             body=event.get("body"),
             is_base64=bool(event.get("isBase64Encoded")),
-            actor=_actor_of(event),
+            actor=actor,
+            caller=_caller_of(actor),
             left_ms=lambda: context.get_remaining_time_in_millis() - ANSWER_MARGIN_MS,
         )
 
     def _write(self, reply: Reply) -> dict[str, Any]:
         reply = reply.with_round_trips(round_trips.get())
         self._metrics.add_metric(f"{self._prefix}RoundTrips", MetricUnit.Count, round_trips.get())
-        for name in reply.counted:
-            self._metrics.add_metric(self._prefix + name, MetricUnit.Count, 1)
+        for name, count in Counter(reply.counted).items():
+            self._metrics.add_metric(self._prefix + name, MetricUnit.Count, count)
         return {
             "statusCode": reply.status,
             "headers": {**({"Content-Type": reply.content_type} if reply.body else {}), **reply.headers},
@@ -81,13 +111,25 @@ def _path_of(event: Mapping[str, Any]) -> str:
     return path.replace("{proxy+}", (event.get("pathParameters") or {}).get("proxy", ""))
 
 
-def _query_of(event: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+def _headers_of(event: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    headers: dict[str, list[str]] = {}
+    for name, values in _values(event, "multiValueHeaders", "headers").items():
+        headers.setdefault(name.lower(), []).extend(values)
+    return headers
+
+
+def _values(event: Mapping[str, Any], several: str, single: str) -> Mapping[str, Sequence[str]]:
     # The gateway sends both; an event written by hand may have the simpler one alone.
-    single = event.get("queryStringParameters") or {}
-    return event.get("multiValueQueryStringParameters") or {name: [value] for name, value in single.items()}
+    return event.get(several) or {name: [value] for name, value in (event.get(single) or {}).items()}
 
 
 def _actor_of(event: Mapping[str, Any]) -> str:
     """Return who signed a request: with AWS_IAM the ARN of a user or of a role's session."""
     identity = event.get("requestContext", {}).get("identity") or {}
     return next((identity[key] for key in ("userArn", "caller", "user") if identity.get(key)), "anonymous")
+
+
+def _caller_of(actor: str) -> str:
+    """Return whose leases and keys a signer's are: all sessions of a role are one caller."""
+    session = _SESSION_OF_ROLE.fullmatch(actor)
+    return session[1] if session else actor

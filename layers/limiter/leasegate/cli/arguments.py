@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,9 +13,11 @@ from ..errors import InvalidRequest
 from ..identifiers import MAX_TOKENS, check_integer, check_limit_name
 from ..limits import Limit
 
+_FORM: Final = 'name=60/minute, with a burst name=60/minute:120, or of leases "name=20 concurrent for 60 seconds"'
+
 
 class LimitArgument(click.ParamType[Limit]):
-    """``rpm=60/minute``, ``tpm=10000/minute:20000``."""
+    """``rpm=60/minute``, ``tpm=10000/minute:20000``, ``streams=20 concurrent for 60 seconds``."""
 
     name = "limit"
 
@@ -25,7 +27,7 @@ class LimitArgument(click.ParamType[Limit]):
             return value
         name, equals, text = str(value).partition("=")
         if not equals:
-            self.fail(f"{value}: must be written as name=60/minute, with a burst name=60/minute:120", param, ctx)
+            self.fail(f"{value}: must be written as {_FORM}", param, ctx)
         try:
             return read_limit(name, text, name)
         except InvalidRequest as error:

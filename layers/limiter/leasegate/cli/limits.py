@@ -54,6 +54,9 @@ def set_limits(
     minute, tpm=10000/minute:20000 as much as 20000 at once. A period is second, minute, hour or day, or several:
     5/250ms, 100/12hours. The burst is the amount unless it is given.
 
+    Or it is how many leases there may be at a time, and after which time one loses its place unless it is renewed,
+    in quotes: "streams=20 concurrent for 60 seconds".
+
     leasegate limits set --system rpm=60/minute
 
     leasegate limits set --entity key-1 --resource gpt-4 rpm=60/minute tpm=10000/minute:20000

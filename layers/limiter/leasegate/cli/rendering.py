@@ -133,6 +133,8 @@ def _value(value: object) -> str:
             return "yes" if value else "no"
         case {"name": str(name), "capacity": int(capacity), "amount": int(amount), "period_ms": int(period_ms)}:
             return f"{name} {write_limit(Limit(name, capacity, amount, period_ms))}"
+        case {"name": str(name), "concurrent": int(concurrent), "lease_seconds": int(lease_seconds)}:
+            return f"{name} {write_limit(Limit.concurrent(name, concurrent, lease_seconds))}"
         case Mapping():
             given = {name: _value(member) for name, member in value.items()}
             return ", ".join([f"{name} {text}" for name, text in given.items() if text])

@@ -47,7 +47,8 @@ def acquire(
 
     leasegate acquire key-1 gpt-4 rpm=1 tpm=500
 
-    Ends with 0 where they were granted, and with 1 where they were refused. What was granted stays spent.
+    Ends with 0 where they were granted, and with 1 where they were refused. What was granted stays spent; what was
+    taken of a concurrency limit is free again when its time is over.
     """
     output = session.output
     consume = named("consume", tokens)

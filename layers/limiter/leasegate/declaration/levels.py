@@ -5,6 +5,8 @@
     rpm: 60 per minute                                          # by name, in words
     tpm: {amount: 10000, period: minute, burst: 20000}          # in fields, as the HTTP interface has them
     rpd: {capacity: 500, amount: 500, period_ms: 86400000}
+    streams: 20 concurrent for 60 seconds                       # leases at a time
+    uploads: {concurrent: 5, lease_seconds: 300}
 
 or as a list, of the same (``- rpm: 60 per minute``) or with the name among the fields (``- {name: rpm, …}``), so
 that what the HTTP interface takes can be pasted.
@@ -17,7 +19,7 @@ from typing import Final
 
 from ..errors import InvalidRequest
 from ..identifiers import MAX_TOKENS, check_limit_name
-from ..limits import MAX_PERIOD_MS, Limit, index_limits
+from ..limits import MAX_CONCURRENT, MAX_LEASE_S, MAX_PERIOD_MS, Limit, index_limits
 from .desired import Limitation
 from .nodes import Place, Reading
 from .shorthand import FORM, UNITS_MS, read_limit
@@ -25,6 +27,7 @@ from .shorthand import FORM, UNITS_MS, read_limit
 _PERIODS: Final = ("second", "minute", "hour", "day")
 _WITH_PERIOD: Final = ("amount", "period", "burst")
 _WITH_PERIOD_MS: Final = ("capacity", "amount", "period_ms")
+_CONCURRENT: Final = ("concurrent", "lease_seconds")
 _WHAT: Final = "limits by name, such as `rpm: 60 per minute`, or null where there are to be none"
 
 
@@ -77,6 +80,8 @@ def _limit(reading: Reading, name: str, place: Place, named: tuple[str, ...] = (
 
 def _in_fields(reading: Reading, name: str, place: Place, named: tuple[str, ...]) -> Limit | None:
     given = {key for key, _ in Reading().members(place, "")}
+    if given & set(_CONCURRENT):
+        return _concurrent_in_fields(reading, name, place, named)
     has_period = "period" in given or not given & {"capacity", "period_ms"}
     known = named + (_WITH_PERIOD if has_period else _WITH_PERIOD_MS)
     required = [field for field in known if field != "burst"]
@@ -93,6 +98,17 @@ def _in_fields(reading: Reading, name: str, place: Place, named: tuple[str, ...]
     if amount is None or capacity is None or period_ms is None:
         return None
     return Limit(name, capacity, amount, period_ms)
+
+
+def _concurrent_in_fields(reading: Reading, name: str, place: Place, named: tuple[str, ...]) -> Limit | None:
+    fields = reading.fields(place, named + _CONCURRENT, named + _CONCURRENT)
+    if fields is None:
+        return None
+    concurrent = reading.integer(fields["concurrent"], 1, MAX_CONCURRENT)
+    lease_seconds = reading.integer(fields["lease_seconds"], 1, MAX_LEASE_S)
+    if concurrent is None or lease_seconds is None:
+        return None
+    return Limit.concurrent(name, concurrent, lease_seconds)
 
 
 def _period_ms(reading: Reading, place: Place) -> int | None:

@@ -7,41 +7,31 @@ then what the others were granted is given back in one more round trip.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from .. import schema
 from ..errors import (
     Disabled,
+    IdempotencyConflict,
     LeasegateError,
     RateLimitExceeded,
     StoreError,
     StoreThrottled,
 )
 from ..knowledge import Knowledge
-from ..operations import (
-    Applied,
-    BatchGet,
-    Cancelled,
-    Failed,
-    Flow,
-    Key,
-    Operation,
-    Outcome,
-    Refused,
-    Transact,
-    Update,
-)
+from ..operations import BatchGet, Failed, Flow, Key, Operation, Transact, Update
 from ..schema import Bucket
 from ..states import Refusal, observe
 from . import reading, spending
 from .climbing import Climb, Path
-from .grants import Ask, Charge, Grant, describe
+from .grants import Ask, Charge, Grant, HoldsPlaces, describe
+from .learning import Learner
+from .leased import LeaseWriter
 from .levels import Level, Read, Refuse, Write
 from .planning import Planner
 from .refreshing import Belief
-from .settle import Correction, correct
-from .spending import Amounts, Request
+from .settle import correct
+from .spending import Request
 
 _MAX_ROUND_TRIPS: Final = 24
 
@@ -57,6 +47,10 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
     try:
         return (yield from attempt.spend())
     except LeasegateError as error:
+        # What was granted under this key before stays granted, whatever has changed since.
+        grant = None if isinstance(error, StoreError | IdempotencyConflict) else (yield from attempt.recall())
+        if grant is not None:
+            return grant
         try:
             yield from attempt.give_back()
         except StoreError as second:
@@ -65,18 +59,28 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
 
 
 class _Acquire:
-    """One acquire on its way: its levels, and the planner that decides for them."""
+    """One acquire on its way: its levels, the planner that decides for them, the learner that takes answers in."""
 
     def __init__(self, ask: Ask, request: Request, knowledge: Knowledge) -> None:
         self._ask = ask
         self._request = request
         self._knowledge = knowledge
-        belief = Belief(ask.resource, request.now_ms, knowledge)
+        is_durable = ask.terms is not None and not ask.terms.only_if_held
         self._planner = Planner(
-            ask.resource, ask.consume, ask.limits, ask.cascade, ask.parent_id, request, knowledge, belief
+            ask.resource,
+            ask.consume,
+            ask.limits,
+            bool(ask.cascade),
+            is_durable or ask.cascade == "transaction",
+            ask.parent_id,
+            request,
+            knowledge,
+            Belief(ask.resource, request.now_ms, knowledge),
         )
+        self._learner = Learner(ask.resource, request, self._planner, knowledge)
         self._climb = Climb(ask, self._planner)
         self._transactions = 0
+        self._lease = LeaseWriter(ask.terms, self._learner) if ask.terms is not None and is_durable else None
 
     def spend(self) -> Flow[Grant]:
         """Make round trips until every level is charged or one refuses."""
@@ -84,7 +88,9 @@ class _Acquire:
             path = self._climb.plan()
             keys = {key: None for _, step in path if isinstance(step, Read) for key in step.keys}
             if keys:
-                yield from self._read(path, BatchGet(tuple(keys)))
+                grant = yield from self._read(path, tuple(keys))
+                if grant is not None:
+                    return grant
                 continue
             if any(isinstance(step, Refuse) for _, step in path):
                 raise self._refusal(path)
@@ -93,12 +99,25 @@ class _Acquire:
             writes = [write for write in writes if write[1].amounts is None] or writes
             if not writes:
                 yield from self._give_back_outside(path)
-                return Grant(self._ask.resource, self._request.now_ms, self._ask.consume, _charges(path))
+                return self._grant(path)
+            if self._becomes_durable(writes):
+                continue
+            if self._lease is not None and all(write.amounts is not None for _, write in writes):
+                grant = yield from self._lease.write(self._grant(path), writes, self._token())
+                if grant is not None:
+                    return grant
+                continue
             yield from self._write(writes)
         raise StoreThrottled(f"bucket of {self._ask.entity_id} is too contended")
 
+    def recall(self) -> Flow[Grant | None]:
+        """Return what was granted before under the key; None where nothing was, or that is known already."""
+        return None if self._lease is None else (yield from self._lease.recall())
+
     def give_back(self) -> Flow[None]:
         """Return all that was charged, and all that may have been where the bucket remembers the request."""
+        if self._lease is not None and self._lease.is_unsure:
+            return
         charged = [level for level in self._climb.levels.values() if level.charged]
         undos = tuple(
             spending.undo(self._bucket_key(level), level.unsure.after, level.unsure.amounts, self._request)
@@ -110,34 +129,25 @@ class _Acquire:
 
     # --- round trips ---------------------------------------------------------------------------------
 
-    def _read(self, path: Path, batch: BatchGet) -> Flow[None]:
-        now_ms = self._request.now_ms
-        (outcome,) = yield (batch,)
+    def _read(self, path: Path, keys: tuple[Key, ...]) -> Flow[Grant | None]:
+        """Read what the steps need; return what was granted before under the key, if it shows beside it."""
+        lease_keys = () if self._lease is None else self._lease.keys
+        (outcome,) = yield (BatchGet((*keys, *lease_keys)),)
         items = reading.found(outcome)
-        if schema.system_defaults_key() in batch.keys:
-            defaults = reading.parse_defaults_reading(items, self._ask.resource)
-            self._planner.fresh_defaults = defaults
-            self._knowledge.learn_defaults(self._ask.resource, defaults, now_ms)
-        for level, step in path:
-            if not isinstance(step, Read) or schema.entity_key(level.entity_id) not in step.keys:
-                continue
-            level.reading = reading.parse_entity_reading(items, level.entity_id, self._ask.resource)
-            level.state = reading.parse_bucket_reading(items, level.entity_id, self._ask.resource)
-            level.verified, level.absent = True, level.state is None
-            if not level.own:
-                reading.learn_ancestor(self._knowledge, level.entity_id, self._ask.resource, level.reading, now_ms)
-            if level.state is not None:
-                self._knowledge.learn_bucket(level.entity_id, self._ask.resource, level.state)
+        grant = None if self._lease is None else self._lease.find(items)
+        if grant is None:
+            self._learner.learn_read(path, keys, items)
+        return grant
 
     def _write(self, writes: list[tuple[Level, Write]]) -> Flow[None]:
         belief = self._planner.belief
         refresh = belief.due_refresh()
-        groups = [writes] if self._ask.cascade == "transaction" else [[write] for write in writes]
+        groups = [writes] if self._planner.is_atomic else [[write] for write in writes]
         operations = [self._operation(group) for group in groups]
         outcomes = yield (*operations, refresh) if refresh else tuple(operations)
         if refresh:
             belief.learn(refresh, outcomes[-1])
-        failures = [self._judge(group, outcome) for group, outcome in zip(groups, outcomes, strict=False)]
+        failures = [self._learner.judge(group, outcome) for group, outcome in zip(groups, outcomes, strict=False)]
         for failure in failures:
             if failure is not None:
                 raise failure
@@ -150,60 +160,27 @@ class _Acquire:
         actions = tuple(action for _, write in group for action in write.actions)
         if len(actions) == 1 and isinstance(actions[0], Update):
             return actions[0]
+        return Transact(actions, self._token())
+
+    def _token(self) -> str:
         # Every attempt has a token of its own: a token says "the very same actions".
         self._transactions += 1
-        return Transact(actions, f"{self._request.id}.{self._transactions}")
+        return f"{self._request.id}.{self._transactions}"
 
-    # --- outcomes ------------------------------------------------------------------------------------
+    def _becomes_durable(self, writes: list[tuple[Level, Write]]) -> bool:
+        """Make the lease durable where it takes places of a concurrency limit, if its terms say so.
 
-    def _judge(self, group: list[tuple[Level, Write]], outcome: Outcome) -> StoreError | None:
-        """Take an outcome in; return the error that stands in its place, if any."""
-        match outcome:
-            case Applied(item):
-                for level, write in group:
-                    state = write.after if item is None else schema.parse_bucket(item, write.after)
-                    self._take_applied(level, write, state)
-            case Refused():
-                ((level, write),) = group
-                self._take_refused(level, write, outcome)
-            case Cancelled(refusals):
-                position = 0
-                for level, write in group:
-                    own = refusals[position : position + len(write.actions)]
-                    position += len(write.actions)
-                    if own[0] is not None:
-                        self._take_refused(level, write, own[0])
-                    elif any(own):
-                        # The limits or the parent changed between the read and the creation: read again.
-                        level.reading = None
-            case Failed(error):
-                for level, write in group:
-                    level.unsure = write if error.maybe_applied else None
-                return error
-            case _:
-                raise LeasegateError(f"a write cannot end as {type(outcome).__name__}")
-        return None
-
-    def _take_applied(self, level: Level, write: Write, state: Bucket) -> None:
-        level.state, level.verified, level.absent = state, True, False
-        level.charged = write.amounts
-        self._knowledge.learn_bucket(level.entity_id, self._ask.resource, state)
-
-    def _take_refused(self, level: Level, write: Write, refused: Refused) -> None:
-        if refused.item is None:
-            level.state, level.verified, level.absent, level.reading = None, False, True, None
-            self._knowledge.forget_bucket(level.entity_id, self._ask.resource)
-            return
-        state = schema.parse_bucket(refused.item, write.before)
-        if self._request.was_applied_to(state):
-            self._take_applied(level, write, state)
-            return
-        if write.before is not None and state.stamp == write.before.stamp:
-            level.lost_rebases += write.after.stamp != write.before.stamp
-        else:
-            self._planner.fresh_defaults = None  # read before this stamp was seen, so perhaps older than it
-        level.state, level.verified, level.absent = state, True, False
-        self._knowledge.learn_bucket(level.entity_id, self._ask.resource, state)
+        Raises :class:`HoldsPlaces` where it may not take any.
+        """
+        if self._lease is not None or not any(level.own and write.takes_places for level, write in writes):
+            return False
+        if not self._ask.may_hold:
+            raise HoldsPlaces
+        if self._ask.terms is None:
+            return False
+        self._lease = LeaseWriter(self._ask.terms, self._learner)
+        self._planner.is_atomic = True
+        return True
 
     # --- endings -------------------------------------------------------------------------------------
 
@@ -219,20 +196,14 @@ class _Acquire:
                 self._knowledge.learn_bucket(
                     level.entity_id, self._ask.resource, level.state, refused_at_ms=now_ms
                 )
-            states = observe(level.state.limits, level.state.tats, step.amounts, now_ms)
+            states = observe(level.state.limits, level.state.tats, level.state.holders, step.amounts, now_ms)
             refusals += [
                 Refusal(level.entity_id, states[name]) for name in step.amounts if states[name].retry_after_ms
             ]
         # What other levels were granted is about to be given back: show what is there then.
         charges = [
-            replace(
-                charge,
-                amounts={},
-                state=spending.after_charge(charge.state, _negated(charge.amounts), self._request),
-            )
-            if charge.state is not None
-            else charge
-            for charge in _charges(path)
+            Charge(level.entity_id, {}, self._without(level.charge(self._request)), level.limited)
+            for level, _ in path
         ]
         return RateLimitExceeded(
             describe(self._ask.resource, self._ask.consume, now_ms, charges),
@@ -251,7 +222,7 @@ class _Acquire:
             yield from self._return(outside, ())
 
     def _return(self, levels: list[Level], undos: tuple[Update, ...]) -> Flow[None]:
-        corrections = [Correction(level.entity_id, _negated(level.charged or {}), level.state) for level in levels]
+        corrections = [level.charge(self._request).reversal() for level in levels]
         for level in levels:
             level.charged = None
         # The bucket remembers the charge under the request's id, so its return needs another.
@@ -261,10 +232,16 @@ class _Acquire:
     def _bucket_key(self, level: Level) -> Key:
         return schema.bucket_key(level.entity_id, self._ask.resource)
 
+    def _grant(self, path: Path) -> Grant:
+        """Return what was charged at each level, or is about to be, as far as a step writes."""
+        charges = tuple(
+            [level.charge(self._request, step if isinstance(step, Write) else None) for level, step in path]
+        )
+        return Grant(self._ask.resource, self._request.now_ms, self._ask.consume, charges)
 
-def _charges(path: Path) -> tuple[Charge, ...]:
-    return tuple(Charge(level.entity_id, level.charged or {}, level.state, level.limited) for level, _ in path)
-
-
-def _negated(amounts: Amounts) -> Amounts:
-    return {name: -tokens for name, tokens in amounts.items()}
+    def _without(self, charge: Charge) -> Bucket | None:
+        """Return the bucket as it will be when a charge has been given back."""
+        if charge.state is None:
+            return None
+        back = charge.reversal()
+        return spending.after_correction(charge.state, back.amounts, back.leaving, self._request)

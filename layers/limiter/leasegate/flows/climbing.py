@@ -51,7 +51,7 @@ class Climb:
                 return self._see_before(path, error)
             except (InvalidRequest, NoLimitsConfigured) as error:
                 return self._see_before([*path, (level, NOTHING)], error)
-            if isinstance(step, Refuse) and not step.cached and self._ask.cascade != "transaction":
+            if isinstance(step, Refuse) and not step.cached and not self._planner.is_atomic:
                 path = [(x, self._planner.read(x) if _is_guess(x, planned) else planned) for x, planned in path]
             path.append((level, step))
             entity_id = level.parent_id if self._ask.cascade else None

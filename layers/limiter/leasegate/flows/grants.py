@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import InvalidRequest
+from ..errors import Conflict, InvalidRequest
 from ..limits import Limits
 from ..schema import Bucket
 from ..states import Availability, LimitState, observe
+from .holding import HolderIds
+from .settle import Correction
 from .spending import Amounts
 
 type Cascade = bool | Literal["transaction"]
+type OnExpiry = Literal["release", "keep"]
 
 
 def check_cascade(value: object) -> Cascade:
@@ -23,8 +26,35 @@ def check_cascade(value: object) -> Cascade:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a durable lease is granted under.
+
+    Attributes:
+        lease: its name in the table.
+        owner: a digest of who may end it.
+        key: the idempotency key, for errors; None where the caller gave none, and the name is new.
+        fingerprint: a digest of all that was asked.
+        ends_at_ms: when it expires; None for a lease that does not.
+        on_expiry: what becomes then of what was spent.
+        only_if_held: the lease is durable only if it holds places of a concurrency limit of its entity.
+    """
+
+    lease: str
+    owner: str
+    fingerprint: str
+    key: str | None = None
+    ends_at_ms: int | None = None
+    on_expiry: OnExpiry = "release"
+    only_if_held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """Who wants to spend what. ``limits`` count where no level has any, ``parent_id`` is a hint."""
+    """Who wants to spend what. ``limits`` count where no level has any, ``parent_id`` is a hint.
+
+    ``terms`` make the grant a durable lease. Without any, it ``may_hold`` places of a concurrency limit of the
+    entity, or raises :class:`HoldsPlaces` in place of taking them.
+    """
 
     entity_id: str
     resource: str
@@ -32,16 +62,54 @@ class Ask:
     limits: Limits | None = None
     parent_id: str | None = None
     cascade: Cascade = True
+    terms: Terms | None = None
+    may_hold: bool = True
+
+
+class HoldsPlaces(Conflict):
+    """An acquire would take places of a concurrency limit, and may not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What was spent at one level; ``state`` is the bucket after it, ``limited`` whether it has limits at all."""
+    """What was spent at one level, or taken of it.
+
+    Attributes:
+        amounts: tokens, and places of concurrency limits, by limit name.
+        state: the bucket after it.
+        limited: whether it has limits at all.
+        holders: those that were let in, by limit name.
+    """
 
     entity_id: str
     amounts: Amounts
     state: Bucket | None
     limited: bool
+    holders: HolderIds = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> Amounts:
+        """The amounts that were spent, without the places that are held."""
+        return {name: tokens for name, tokens in self.amounts.items() if name not in self.holders}
+
+    def reversal(self) -> Correction:
+        """Return what takes it all back."""
+        negated = {name: -tokens for name, tokens in self.tokens.items()}
+        return Correction(self.entity_id, negated, self.state, self.holders)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedLease:
+    """A durable lease as it was granted.
+
+    ``id`` names it to whoever ends it; ``ends_at_ms`` is when it expires, ``kept_until_ms`` until when it and its
+    key are remembered at least; ``is_replayed`` where the key had been used.
+    """
+
+    id: str
+    ends_at_ms: int | None
+    kept_until_ms: int
+    is_replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +120,7 @@ class Grant:
     now_ms: int
     consume: Amounts
     charges: tuple[Charge, ...]
+    lease: GrantedLease | None = None
 
     @property
     def availability(self) -> Availability:
@@ -65,7 +134,7 @@ def describe(resource: str, amounts: Amounts, now_ms: int, charges: Sequence[Cha
     def states(charge: Charge) -> dict[str, LimitState]:
         if charge.state is None or not charge.limited:
             return {}
-        return observe(charge.state.limits, charge.state.tats, amounts, now_ms)
+        return observe(charge.state.limits, charge.state.tats, charge.state.holders, amounts, now_ms)
 
     own, *above = charges
     ancestors = tuple(Availability(charge.entity_id, resource, states(charge)) for charge in above)

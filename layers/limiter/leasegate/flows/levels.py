@@ -10,8 +10,9 @@ from typing import Final
 
 from ..operations import Action, Key
 from ..schema import Bucket
+from .grants import Charge
 from .reading import EntityReading
-from .spending import Amounts
+from .spending import Amounts, Request
 
 
 @dataclass(slots=True)
@@ -41,6 +42,18 @@ class Level:
     limited: bool = True
     charged: Amounts | None = None
     unsure: Write | None = None
+
+    def charge(self, request: Request, write: Write | None = None) -> Charge:
+        """Return what a request charged here, or what a write of it is about to charge."""
+        amounts = (self.charged if write is None else write.amounts) or {}
+        state = self.state if write is None else write.after
+        holders: dict[str, tuple[str, ...]] = {}
+        if state is not None:
+            for name, count in amounts.items():
+                limit = state.limits.get(name)
+                if limit is not None and limit.is_concurrent:
+                    holders[name] = tuple(request.entering(limit, count))
+        return Charge(self.entity_id, amounts, state, self.limited, holders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,11 @@ class Write:
     before: Bucket | None
     after: Bucket
     amounts: Amounts | None
+
+    @property
+    def takes_places(self) -> bool:
+        """Whether it takes places of a concurrency limit."""
+        return any(cost and self.after.limits[name].is_concurrent for name, cost in (self.amounts or {}).items())
 
 
 type Step = Nothing | Read | Refuse | Write

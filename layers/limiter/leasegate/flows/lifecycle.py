@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from .. import bucket as arithmetic
 from .. import schema, stamps
+from ..concurrency import Holders
+from ..limits import Limits
 from ..operations import (
     Action,
     Add,
@@ -25,6 +28,7 @@ from ..operations import (
     Value,
 )
 from ..schema import Bucket, StoredLimits
+from . import holding
 from .reading import EntityReading, Resolved, as_read
 from .spending import GRACE_S, Amounts, Request, after_charge, covering_s
 
@@ -81,7 +85,7 @@ def rebased(state: Bucket, resolved: Resolved, parent_id: str | None, now_ms: in
     """Return the state carried over to other limits and another parent."""
     tats: dict[str, int] = {}
     for name, limit in resolved.limits.items():
-        if name in state.tats and name in state.limits:
+        if name in state.tats and name in state.limits and not limit.is_concurrent:
             tat = arithmetic.rebase(state.limits[name], limit, state.tats[name], now_ms)
             if tat is not None:
                 tats[name] = tat
@@ -90,6 +94,7 @@ def rebased(state: Bucket, resolved: Resolved, parent_id: str | None, now_ms: in
         stamp=resolved.stamp,
         limits=resolved.limits,
         tats=tats,
+        holders=_kept_holders(state, resolved.limits, now_ms),
         parent_id=parent_id,
         expires_at_s=covering_s(resolved.limits, now_ms, tats) + GRACE_S,
     )
@@ -106,17 +111,41 @@ def rebase(key: Key, seen: Bucket, after: Bucket, amounts: Amounts | None, reque
         Set(schema.EXPIRES_AT, after.expires_at_s),
         Set(schema.PARENT, after.parent_id) if after.parent_id is not None else Remove(schema.PARENT),
     ]
-    for name in after.limits:
+    for name, limit in after.limits.items():
         attribute = schema.tat_attribute(name)
         changes.append(Set(attribute, after.tats[name]) if name in after.tats else Remove(attribute))
-        if amounts and amounts.get(name):
+        if amounts and amounts.get(name) and not limit.is_concurrent:
             changes.append(Add(schema.used_attribute(name), amounts[name]))
     for name in seen.limits.keys() - after.limits.keys():
         changes += (Remove(schema.tat_attribute(name)), Remove(schema.used_attribute(name)))
+    changes += _holders_carried_over(seen, after)
     conditions = [Equals(schema.STAMP, seen.stamp), Equals(schema.VERSION, seen.version)]
     changes += (Add(schema.VERSION, 1), Set(schema.WRITTEN_AT, request.now_ms))
     if amounts is not None:
         changes.append(Set(request.attribute, request.id))
+    return Update(key, tuple(changes), AllOf(tuple(conditions)))
+
+
+def _holders_carried_over(seen: Bucket, after: Bucket) -> list[Change]:
+    changes: list[Change] = []
+    for name in sorted(seen.holders.keys() | after.holders.keys()):
+        before, kept = seen.holders.get(name, {}), after.holders.get(name, {})
+        changes += [Remove(schema.holder_attribute(name, holder)) for holder in before if holder not in kept]
+        changes += [
+            Set(schema.holder_attribute(name, holder), until_ms)
+            for holder, until_ms in kept.items()
+            if holder not in before
+        ]
+        count = schema.held_attribute(name)
+        changes.append(Set(count, len(kept)) if kept else Remove(count))
+    return changes
+
+
+def clear(key: Key, seen: Bucket, gone: list[tuple[str, str]], request: Request) -> Update:
+    """Clear away holders that were seen to be no longer there, without spending."""
+    changes: list[Change] = [Add(schema.VERSION, 1), Set(schema.WRITTEN_AT, request.now_ms)]
+    conditions: list[Condition] = [Equals(schema.STAMP, seen.stamp)]
+    holding.clear(changes, conditions, seen, gone)
     return Update(key, tuple(changes), AllOf(tuple(conditions)))
 
 
@@ -148,8 +177,19 @@ def _bucket_item(state: Bucket, amounts: Amounts, request: Request) -> Item:
     for name, tat in state.tats.items():
         item[schema.tat_attribute(name)] = tat
     for name, tokens in amounts.items():
-        item[schema.used_attribute(name)] = tokens
+        if not state.limits[name].is_concurrent:
+            item[schema.used_attribute(name)] = tokens
+    for name, present in state.holders.items():
+        item[schema.held_attribute(name)] = len(present)
+        item |= {schema.holder_attribute(name, holder): until_ms for holder, until_ms in present.items()}
     return item
+
+
+def _kept_holders(state: Bucket, limits: Limits, now_ms: int) -> Mapping[str, Holders]:
+    gone: dict[str, tuple[str, ...]] = {}
+    for name, holder in holding.clearable(state, limits, now_ms):
+        gone[name] = (*gone.get(name, ()), holder)
+    return {name: present for name, present in holding.without(state.holders, gone).items() if present}
 
 
 def _as_read(stored: StoredLimits | None) -> Condition:

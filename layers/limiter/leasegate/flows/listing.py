@@ -68,7 +68,7 @@ def list_buckets(entity_id: str, cursor: str | None, page_size: int, now_ms: int
     for resource in chunk:
         bucket = reading.parse_bucket_reading(items, entity_id, resource)
         if bucket is not None:
-            states = observe(bucket.limits, bucket.tats, {}, now_ms)
+            states = observe(bucket.limits, bucket.tats, bucket.holders, {}, now_ms)
             found.append(BucketRecord(entity_id, resource, _source(bucket), states))
     is_last = len(chunk) == len(resources)
     return Listing(tuple(found), None if is_last else write_cursor(listing, chunk[-1]))

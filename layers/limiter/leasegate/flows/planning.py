@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from .. import schema, stamps
+from .. import concurrency, schema, stamps
 from ..errors import Disabled, InvalidRequest, NoLimitsConfigured
 from ..knowledge import Defaults, Knowledge
 from ..limits import Limits
+from ..operations import Key
 from ..schema import Bucket
-from . import lifecycle, reading, spending
-from .grants import Cascade
+from . import holding, lifecycle, reading, spending
 from .levels import NOTHING, Level, Nothing, Read, Refuse, Step, Write
 from .reading import EntityReading, Resolved
 from .refreshing import Belief
@@ -29,13 +29,15 @@ class Planner:
     """Plans the levels of one acquire of ``wanted`` tokens.
 
     ``fresh_defaults`` are those that this acquire read itself, ``parent_hint`` what its caller said;
+    ``cascades`` says whether ancestors spend too, ``is_atomic`` whether all levels do in one transaction;
     ``belief`` notes what aged knowledge the plans rest on.
     """
 
     resource: str
     wanted: Amounts
     inline: Limits | None
-    cascade: Cascade
+    cascades: bool
+    is_atomic: bool
     parent_hint: str | None
     request: Request
     knowledge: Knowledge
@@ -109,11 +111,16 @@ class Planner:
 
     def _send_charge(self, level: Level, state: Bucket, amounts: Amounts) -> Write:
         key = schema.bucket_key(level.entity_id, self.resource)
-        update = spending.charge(key, state, amounts, self.request, hold_parent=bool(self.cascade))
+        if level.verified and holding.must_clear_first(state, amounts):
+            return self._clear(key, state, holding.clearable(state, state.limits, self.request.now_ms))
+        update = spending.charge(key, state, amounts, self.request, hold_parent=self.cascades)
         # A lone update returns what it left; what a transaction leaves can only be expected.
-        is_told = self.cascade != "transaction"
-        after = state if is_told else spending.after_charge(state, amounts, self.request)
+        after = spending.after_charge(state, amounts, self.request) if self.is_atomic else state
         return Write((update,), state, after, amounts)
+
+    def _clear(self, key: Key, state: Bucket, gone: list[tuple[str, str]]) -> Write:
+        some = gone[: holding.MAX_CLEARED]
+        return Write((lifecycle.clear(key, state, some, self.request),), state, state, None)
 
     # --- buckets that were never seen, or are not there ------------------------------------------------
 
@@ -210,6 +217,9 @@ class Planner:
             # Others keep spending under the old limits, so what was seen is always out of date: stop them.
             text = stamps.stale_mark(self.request.now_ms)
             return Write((lifecycle.mark(key, text, state.stamp),), state, state, None)
+        gone = holding.clearable(state, resolved.limits, self.request.now_ms)
+        if len(gone) > holding.MAX_CLEARED:
+            return self._clear(key, state, gone)
         carried = lifecycle.rebased(state, resolved, level.parent_id, self.request.now_ms)
         amounts = wanted if spending.can_grant(carried, wanted, self.request.now_ms) else None
         after = spending.after_charge(carried, amounts or {}, self.request)
@@ -255,7 +265,13 @@ class Planner:
                     f"{cost} is above the capacity of {level.entity_id}, {limits[name].capacity}",
                     unprocessable=True,
                 )
+        if holding.takes_too_many(limits, amounts):
+            raise InvalidRequest(
+                "consume", f"takes more than {concurrency.MAX_TAKEN} places of concurrency limits"
+            )
 
 
 def _can_ever_grant(limits: Limits, amounts: Amounts) -> bool:
-    return all(name in limits and cost <= limits[name].capacity for name, cost in amounts.items())
+    return all(
+        name in limits and cost <= limits[name].capacity for name, cost in amounts.items()
+    ) and not holding.takes_too_many(limits, amounts)

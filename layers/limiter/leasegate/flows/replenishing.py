@@ -7,7 +7,7 @@ arrives. Nothing is asked of the state but that the limits are those that were s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -47,7 +47,10 @@ _FINGERPRINT: Final = "fingerprint"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done to a bucket: reset the limits of these ``names`` (None: all), or add ``tokens``."""
+    """What is to be done to a bucket: reset the limits of these ``names`` (None: all), or add ``tokens``.
+
+    Of token limits: a concurrency limit is freed by the leases that hold it, or by time.
+    """
 
     kind: Literal["reset", "top_up"]
     entity_id: str
@@ -67,13 +70,15 @@ class Order:
         """The item that remembers the operation."""
         return schema.operation_key(self.entity_id, self.operation_id)
 
-    def check_names(self, limits: Iterable[str]) -> None:
+    def check_names(self, limits: Limits) -> None:
         """Raise :class:`InvalidRequest` for names that are not among these limits."""
         known = sorted(limits)
         for name in self.tokens or self.names or ():
+            field = f"tokens.{name}" if self.kind == "top_up" else "limits"
             if name not in known:
-                field = f"tokens.{name}" if self.kind == "top_up" else "limits"
                 raise InvalidRequest(field, f"{name} is no limit of {self.entity_id}; it has {', '.join(known)}")
+            if limits[name].is_concurrent:
+                raise InvalidRequest(field, f"{name} limits leases at a time: there are no tokens to fill up")
 
 
 def replenish(order: Order, signature: Signature, knowledge: Knowledge) -> Flow[bool]:
@@ -117,8 +122,12 @@ def _limits(order: Order, items: Mapping[Key, Item], bucket: Bucket | None) -> L
 def _transaction(
     order: Order, bucket: Bucket | None, limits: Limits, signature: Signature, attempt: int
 ) -> Transact:
-    names = [name for name in limits if name in (order.tokens or order.names or limits)]
-    before = observe(limits, bucket.tats if bucket else {}, {}, signature.at_ms)
+    names = [
+        name
+        for name, limit in limits.items()
+        if name in (order.tokens or order.names or limits) and not limit.is_concurrent
+    ]
+    before = observe(limits, bucket.tats if bucket else {}, {}, {}, signature.at_ms)
     available = {name: before[name].available for name in names}
     filled: dict[str, Value] = {}
     for name in names:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from .. import bucket as arithmetic
-from .. import schema
-from ..limits import Limits
+from .. import concurrency, schema
+from ..concurrency import Holders
+from ..limits import Limit, Limits
 from ..operations import (
     Add,
     AllOf,
@@ -37,6 +38,8 @@ from ..operations import (
     Update,
 )
 from ..schema import Bucket
+from . import holding
+from .holding import HolderIds
 from .reading import as_read
 
 GRACE_S: Final = 86_400
@@ -48,11 +51,15 @@ type Amounts = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What makes a write recognisable when it is repeated, and the clock reading that it carries."""
+    """What makes a write recognisable when it is repeated, and the clock reading that it carries.
+
+    ``ends_at_ms`` is when the lease that it is for ends, if it does: no holder stays longer.
+    """
 
     id: str
     slot: int
     now_ms: int
+    ends_at_ms: int | None = None
 
     @property
     def attribute(self) -> str:
@@ -63,6 +70,17 @@ class Request:
         """Say whether this bucket remembers the request."""
         return state.requests.get(self.attribute) == self.id
 
+    def entering(self, limit: Limit, count: int) -> Holders:
+        """Return the holders that this request lets in, with the time until which they may stay."""
+        until_ms = holds_until_ms(limit, self.now_ms, self.ends_at_ms)
+        return dict.fromkeys(concurrency.holder_ids(self.id, count), until_ms)
+
+
+def holds_until_ms(limit: Limit, now_ms: int, ends_at_ms: int | None) -> int:
+    """Return until when a lease holds its share of a concurrency limit, unless it is renewed."""
+    until_ms = now_ms + limit.lease_ms
+    return until_ms if ends_at_ms is None else min(until_ms, ends_at_ms)
+
 
 def charge(key: Key, state: Bucket, amounts: Amounts, request: Request, *, hold_parent: bool) -> Update:
     """Spend what is there, under the limits and (if the cascade follows it) the parent of ``state``."""
@@ -72,6 +90,12 @@ def charge(key: Key, state: Bucket, amounts: Amounts, request: Request, *, hold_
     changes: list[Change] = []
     for name, cost in amounts.items():
         limit = state.limits[name]
+        if limit.is_concurrent:
+            if cost:
+                present = state.holders.get(name, {})
+                entering = request.entering(limit, cost)
+                holding.let_in(changes, conditions, limit, present, entering, request.now_ms)
+            continue
         ceiling = request.now_ms * limit.amount + limit.capacity * limit.period_ms
         _spend(changes, conditions, state, name, cost, request, ceiling)
     needed_s = covering_s(state.limits, request.now_ms)
@@ -82,16 +106,28 @@ def charge(key: Key, state: Bucket, amounts: Amounts, request: Request, *, hold_
     return _bucket_update(key, changes, conditions, request)
 
 
-def correct(key: Key, state: Bucket, amounts: Amounts, request: Request) -> Update:
-    """Spend (positive amounts, into debt if need be) or give back (negative ones), whatever the stamp.
+def correct(
+    key: Key,
+    state: Bucket,
+    amounts: Amounts,
+    leaving: HolderIds,
+    request: Request,
+    *,
+    hold_parent: bool = False,
+) -> Update:
+    """Spend tokens (positive amounts, into debt if need be) or give them back (negative ones); let holders go.
 
-    Names that the bucket no longer limits are left out.
+    Whatever the stamp; names that the bucket no longer limits are left out.
     """
     conditions: list[Condition] = [Equals(schema.STAMP, state.stamp)]
+    if hold_parent:
+        conditions.append(as_read(schema.PARENT, state.parent_id))
     changes: list[Change] = []
-    kept = {name: tokens for name, tokens in amounts.items() if name in state.limits and tokens}
+    kept = correctable(state, amounts)
+    for name, ids in leaving.items():
+        holding.let_go(changes, conditions, name, state.holders.get(name, {}), ids)
     covered_s = state.expires_at_s
-    needed_s = covering_s(state.limits, request.now_ms, after_charge(state, kept, request).tats)
+    needed_s = covering_s(state.limits, request.now_ms, after_correction(state, kept, {}, request).tats)
     if covered_s >= needed_s:
         conditions.append(AtLeast(schema.EXPIRES_AT, covered_s))
     else:
@@ -112,19 +148,65 @@ def correct(key: Key, state: Bucket, amounts: Amounts, request: Request) -> Upda
     return _bucket_update(key, changes, conditions, request)
 
 
+def keep(key: Key, state: Bucket, leases: Mapping[str, Holders], request: Request) -> Update:
+    """Let holders stay until another time, if they are all there still, whatever the stamp."""
+    changes: list[Change] = [Add(schema.VERSION, 1), Set(schema.WRITTEN_AT, request.now_ms)]
+    conditions: list[Condition] = []
+    for name, holders in leases.items():
+        holding.keep(changes, conditions, name, holders)
+    needed_s = -(-max(until_ms for holders in leases.values() for until_ms in holders.values()) // 1000)
+    if state.expires_at_s >= needed_s:
+        conditions.append(AtLeast(schema.EXPIRES_AT, needed_s))
+    else:
+        _extend(changes, conditions, needed_s + GRACE_S)
+    return Update(key, tuple(changes), AllOf(tuple(conditions)))
+
+
+def correctable(state: Bucket, amounts: Amounts) -> Amounts:
+    """Return those amounts that a bucket can take: tokens that it limits still."""
+    return {
+        name: tokens
+        for name, tokens in amounts.items()
+        if tokens and name in state.limits and not state.limits[name].is_concurrent
+    }
+
+
 def undo(key: Key, state: Bucket, amounts: Amounts, request: Request) -> Update:
     """Give back a charge of which nobody knows whether it was applied: only where the bucket remembers it."""
     changes: list[Change] = [Add(schema.VERSION, 1), Remove(request.attribute)]
+    conditions: list[Condition] = [Equals(request.attribute, request.id), Equals(schema.STAMP, state.stamp)]
     for name, tokens in amounts.items():
-        if tokens:
-            changes.append(Add(schema.tat_attribute(name), -tokens * state.limits[name].period_ms))
-            changes.append(Add(schema.used_attribute(name), -tokens))
-    conditions = (Equals(request.attribute, request.id), Equals(schema.STAMP, state.stamp))
-    return Update(key, tuple(changes), AllOf(conditions))
+        limit = state.limits[name]
+        if not tokens:
+            continue
+        if limit.is_concurrent:
+            entered = request.entering(limit, tokens)
+            holding.let_go(changes, conditions, name, entered, tuple(entered))
+            continue
+        changes.append(Add(schema.tat_attribute(name), -tokens * limit.period_ms))
+        changes.append(Add(schema.used_attribute(name), -tokens))
+    return Update(key, tuple(changes), AllOf(tuple(conditions)))
 
 
 def after_charge(state: Bucket, amounts: Amounts, request: Request) -> Bucket:
     """Return the state that a charge leaves if nobody else writes meanwhile."""
+    spent = {name: tokens for name, tokens in amounts.items() if not state.limits[name].is_concurrent}
+    entering = {
+        name: request.entering(state.limits[name], count)
+        for name, count in amounts.items()
+        if count and name not in spent
+    }
+    state = after_correction(state, spent, {}, request)
+    if not entering:
+        return state
+    holders = {name: state.holders.get(name, {}) for name in state.holders.keys() | entering.keys()}
+    return replace(
+        state, holders={name: {**present, **entering.get(name, {})} for name, present in holders.items()}
+    )
+
+
+def after_correction(state: Bucket, amounts: Amounts, leaving: HolderIds, request: Request) -> Bucket:
+    """Return the state that a correction leaves if nobody else writes meanwhile."""
     tats = dict(state.tats)
     for name, tokens in amounts.items():
         limit = state.limits[name]
@@ -132,15 +214,19 @@ def after_charge(state: Bucket, amounts: Amounts, request: Request) -> Bucket:
             tats[name] = arithmetic.spend(limit, tats.get(name), tokens, request.now_ms)
         elif name in tats:
             tats[name] += tokens * limit.period_ms
-    return replace(state, tats=tats, version=state.version + 1)
+    return replace(state, tats=tats, holders=holding.without(state.holders, leaving), version=state.version + 1)
 
 
 def can_grant(state: Bucket, amounts: Amounts, now_ms: int) -> bool:
     """Say whether every amount is there now."""
-    return all(
-        arithmetic.can_grant(state.limits[name], state.tats.get(name), cost, now_ms)
-        for name, cost in amounts.items()
-    )
+    for name, cost in amounts.items():
+        limit = state.limits[name]
+        if limit.is_concurrent:
+            if cost > max(0, concurrency.places_available(limit, state.holders.get(name, {}), now_ms)):
+                return False
+        elif not arithmetic.can_grant(limit, state.tats.get(name), cost, now_ms):
+            return False
+    return True
 
 
 def covering_s(limits: Limits, now_ms: int, tats: Mapping[str, int] | None = None) -> int:

@@ -13,7 +13,8 @@ from ..errors import InvalidRequest
 from ..limits import Limit
 from .bodies import check_object, read_object
 from .limits import read_limits
-from .requests import Request, read_amounts
+from .requests import Request
+from .spending import read_amounts
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -89,11 +90,6 @@ def read_switch(request: Request) -> str | None:
     """Read ``{"resource": "gpt-4"}``; no body, or an empty object, means all resources."""
     fields = read_object("", request.json(), required=(), optional=("resource",))
     return _string("resource", fields["resource"]) if "resource" in fields else None
-
-
-def read_nothing(request: Request) -> None:
-    """Take no body, or an empty object."""
-    read_object("", request.json(), required=())
 
 
 def read_reset(request: Request) -> Reset:

@@ -1,4 +1,4 @@
-"""Limits as JSON: read in two forms, written in one."""
+"""Limits as JSON: tokens read in two forms and written in one, leases in a form of their own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import Final
 
 from ..errors import InvalidRequest
 from ..identifiers import MAX_TOKENS, check_integer, check_limit_name
-from ..limits import DAY_MS, HOUR_MS, MAX_PERIOD_MS, MINUTE_MS, SECOND_MS, Limit
-from ..states import LimitState
+from ..limits import (
+    DAY_MS,
+    HOUR_MS,
+    MAX_CONCURRENT,
+    MAX_LEASE_S,
+    MAX_PERIOD_MS,
+    MINUTE_MS,
+    SECOND_MS,
+    Limit,
+)
+from ..states import Availability, LimitState
 from .bodies import check_object, read_object
 
 PERIODS_MS: Final[Mapping[str, int]] = {
@@ -25,10 +34,12 @@ def read_limits(path: str, value: object) -> tuple[Limit, ...]:
     ::
 
         [{"name": "rpm", "amount": 60, "period": "minute"},
-         {"name": "tpm", "capacity": 20000, "amount": 10000, "period_ms": 60000}]
+         {"name": "tpm", "capacity": 20000, "amount": 10000, "period_ms": 60000},
+         {"name": "streams", "concurrent": 20, "lease_seconds": 60}]
 
     A limit is given as to ``Limit.per_minute``, with ``period`` (``second``, ``minute``, ``hour``, ``day``) and
-    perhaps ``burst``, or as to ``Limit``, with ``capacity`` and ``period_ms``; not as a mixture.
+    perhaps ``burst``, or as to ``Limit``, with ``capacity`` and ``period_ms``, or as to ``Limit.concurrent``; not
+    as a mixture.
     """
     if not isinstance(value, list):
         raise InvalidRequest(path, "must be an array of limits")
@@ -36,7 +47,7 @@ def read_limits(path: str, value: object) -> tuple[Limit, ...]:
 
 
 def write_limits(limits: Iterable[Limit]) -> list[dict[str, str | int]]:
-    """Write limits in the second form."""
+    """Write limits: tokens in the second form, leases in the third."""
     return [limit.describe() for limit in limits]
 
 
@@ -52,8 +63,23 @@ def write_states(states: Mapping[str, LimitState]) -> dict[str, dict[str, int]]:
     }
 
 
+def write_availability(availability: Availability) -> dict[str, object]:
+    """Write what an entity and its ancestors have left."""
+    return {
+        "entity_id": availability.entity_id,
+        "resource": availability.resource,
+        "limits": write_states(availability),
+        "ancestors": [
+            {"entity_id": level.entity_id, "limits": write_states(level)} for level in availability.ancestors
+        ],
+    }
+
+
 def _read_limit(path: str, value: object) -> Limit:
-    if "period" in check_object(path, value):
+    given = check_object(path, value)
+    if "concurrent" in given or "lease_seconds" in given:
+        return _read_concurrent(path, value)
+    if "period" in given:
         fields = read_object(path, value, required=("name", "amount", "period"), optional=("burst",))
         period = fields["period"]
         if not isinstance(period, str) or period not in PERIODS_MS:
@@ -68,4 +94,13 @@ def _read_limit(path: str, value: object) -> Limit:
         capacity=check_integer(f"{path}.{burst}", fields[burst], 1, MAX_TOKENS),
         amount=check_integer(f"{path}.amount", fields["amount"], 1, MAX_TOKENS),
         period_ms=period_ms,
+    )
+
+
+def _read_concurrent(path: str, value: object) -> Limit:
+    fields = read_object(path, value, required=("name", "concurrent", "lease_seconds"))
+    return Limit.concurrent(
+        name=check_limit_name(f"{path}.name", fields["name"]),
+        n=check_integer(f"{path}.concurrent", fields["concurrent"], 1, MAX_CONCURRENT),
+        lease_seconds=check_integer(f"{path}.lease_seconds", fields["lease_seconds"], 1, MAX_LEASE_S),
     )

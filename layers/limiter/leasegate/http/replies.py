@@ -1,4 +1,4 @@
-"""The answers: what was granted or asked for as JSON, everything else as problem+json (RFC 9457)."""
+"""Replies: what was done or asked for as JSON, everything else as problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ from ..errors import (
     StoreThrottled,
     StoreUnavailable,
 )
-from ..states import Availability
-from .limits import write_states
-from .ratelimit import list_policies, name_policy, seconds, write_fields
-from .routes import RouteNotFound
+from .limits import write_availability
+from .ratelimit import HeaderStyle, list_policies, name_policy, seconds, write_fields
+from .routing import RouteNotFound
 
 ROUND_TRIPS: Final = "Leasegate-Round-Trips"
-DEGRADED: Final = "Leasegate-Degraded"
 
 _PROBLEM_TYPES: Final = "https://iana.org/assignments/http-problem-types"
 _QUOTA_EXCEEDED: Final = f"{_PROBLEM_TYPES}#quota-exceeded"
@@ -64,23 +62,15 @@ class Reply:
         return replace(self, headers={**self.headers, ROUND_TRIPS: str(count)})
 
 
-def reply_to_grant(availability: Availability, *, degraded: bool = False) -> Reply:
-    """Say yes, with what every limit has left. ``degraded``: the table did not answer, nothing was spent.
-
-    ``available`` is negative in debt; ``retry_after_ms`` tells when the same cost would be there again.
-    """
-    body = {"granted": True, **_describe(availability)}
-    headers = write_fields(list_policies(availability, frozenset()))
-    if degraded:
-        body["degraded"] = True
-        headers[DEGRADED] = "true"
-    counted = ("Granted", "Degraded") if degraded else ("Granted",)
-    return _reply(HTTPStatus.OK, "application/json", headers, body, counted)
-
-
-def reply_with(document: Mapping[str, object], status: int = HTTPStatus.OK) -> Reply:
+def reply_with(
+    document: Mapping[str, object],
+    status: int = HTTPStatus.OK,
+    *,
+    headers: Mapping[str, str] | None = None,
+    counted: tuple[str, ...] = ("Answered",),
+) -> Reply:
     """Say that it was done, or what was asked for."""
-    return _reply(HTTPStatus(status), "application/json", {}, document, ("Answered",))
+    return _reply(HTTPStatus(status), "application/json", headers or {}, document, counted)
 
 
 def reply_without_content() -> Reply:
@@ -88,11 +78,11 @@ def reply_without_content() -> Reply:
     return Reply(HTTPStatus.NO_CONTENT.value, "", {"Cache-Control": "no-store"}, "", ("Answered",))
 
 
-def reply_to_error(error: Exception) -> Reply:
+def reply_to_error(error: Exception, style: HeaderStyle = "standard") -> Reply:
     """Say no, or what is wrong. The text of an error appears only where it is about the caller's own request."""
     match error:
         case RateLimitExceeded() if error.refusals:
-            return _reply_to_refusal(error)
+            return _reply_to_refusal(error, style)
         case RateLimitExceeded():
             return _problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -130,7 +120,7 @@ def reply_without_route(allowed: tuple[str, ...] = ()) -> Reply:
     return _problem(HTTPStatus.METHOD_NOT_ALLOWED, {"detail": f"This path takes {methods}."}, {"Allow": methods})
 
 
-def _reply_to_refusal(error: RateLimitExceeded) -> Reply:
+def _reply_to_refusal(error: RateLimitExceeded, style: HeaderStyle) -> Reply:
     refused = frozenset([(refusal.entity_id, refusal.state.name) for refusal in error.refusals])
     acquiring_id = error.availability.entity_id
     return _problem(
@@ -144,10 +134,10 @@ def _reply_to_refusal(error: RateLimitExceeded) -> Reply:
             ],
             "granted": False,
             "retry_after_ms": error.retry_after_ms,
-            **_describe(error.availability),
+            **write_availability(error.availability),
         },
         {
-            **write_fields(list_policies(error.availability, refused)),
+            **write_fields(list_policies(error.availability, refused), style),
             "Retry-After": _retry_after(error.retry_after_ms),
         },
         ("Refused", "CachedRefusals") if error.cached else ("Refused",),
@@ -164,17 +154,6 @@ def _retry_after(retry_after_ms: int) -> str:
 
 def _doubt(error: StoreError) -> str:
     return " It may have been done all the same." if error.maybe_applied else ""
-
-
-def _describe(availability: Availability) -> dict[str, object]:
-    return {
-        "entity_id": availability.entity_id,
-        "resource": availability.resource,
-        "limits": write_states(availability),
-        "ancestors": [
-            {"entity_id": level.entity_id, "limits": write_states(level)} for level in availability.ancestors
-        ],
-    }
 
 
 def _problem(

@@ -1,6 +1,6 @@
-"""What a caller asks: a request whose route is known, and the body of ``POST /acquire``.
+"""A request whose route is known: what its path, its query and its headers say, and its body.
 
-Every mistake raises :class:`InvalidRequest` that names the field; nothing is guessed.
+Every mistake raises :class:`InvalidRequest` that names the field; nothing is ignored.
 """
 
 from __future__ import annotations
@@ -10,36 +10,37 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import InvalidRequest
-from ..flows.grants import Cascade, check_cascade
-from ..identifiers import check_amounts, check_identifier
-from ..limits import MAX_LIMITS, Limit
-from .bodies import check_object, read_body, read_object
-from .limits import read_limits
-from .routes import Route
+from .bodies import read_body, read_object
+from .idempotency import IDEMPOTENCY_KEY, read_key
+from .routing import Route
 
 _MAX_NAME_LENGTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request with no query parameter and no body that its route does not take.
+    """A request with no query parameter, no Idempotency-Key and no body that its route does not take.
 
     Attributes:
         route: what is asked for.
         path: the parameters in the path by name, without percent signs.
         query: the values of the query's parameters by name.
+        headers: the values of the headers by name, in lower case.
         body: the body as text; base64, where ``is_base64``.
         is_base64: see there.
-        actor: who asks.
+        actor: who asks, for the record.
+        caller: whose leases and idempotency keys are meant.
         left_ms: says how much time is left to ask the table.
     """
 
     route: Route
     path: Mapping[str, str]
     query: Mapping[str, Sequence[str]]
+    headers: Mapping[str, Sequence[str]]
     body: str | None
     is_base64: bool
     actor: str
+    caller: str
     left_ms: Callable[[], int]
 
     def __post_init__(self) -> None:
@@ -53,6 +54,8 @@ class Request:
                 )
             if len(values) != 1:
                 raise InvalidRequest(name, "is given twice")
+        if self.route.instead_of_key and self._key_values:
+            raise InvalidRequest(IDEMPOTENCY_KEY, f"is not taken here; {self.route.instead_of_key}")
         if self.body and self.route.body is None:
             raise InvalidRequest("body", "must be empty")
 
@@ -65,6 +68,20 @@ class Request:
     def resource(self) -> str:
         """The resource in the path."""
         return self.path["resource"]
+
+    @property
+    def lease_id(self) -> str:
+        """The lease in the path."""
+        return self.path["lease_id"]
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key under which it is to happen once; None without one."""
+        return read_key(self._key_values)
+
+    @property
+    def _key_values(self) -> Sequence[str]:
+        return self.headers.get(IDEMPOTENCY_KEY.lower(), ())
 
     @property
     def level(self) -> str:
@@ -88,49 +105,6 @@ class Request:
         return read_body(body, is_base64=self.is_base64 and bool(self.body))
 
 
-@dataclass(frozen=True, slots=True)
-class AcquireRequest:
-    """The body of ``POST /acquire``; the fields are the arguments of :meth:`Limiter.acquire`."""
-
-    entity_id: str
-    resource: str
-    consume: Mapping[str, int]
-    limits: tuple[Limit, ...] | None
-    parent_id: str | None
-    cascade: Cascade
-
-
-def parse_acquire(body: str | None, *, is_base64: bool = False) -> AcquireRequest:
-    """Read the body of ``POST /acquire``, base64 as API Gateway passes on what it takes for binary.
-
-    ::
-
-        {"entity_id": "key-1", "resource": "gpt-4", "consume": {"rpm": 1, "tpm": 500},
-         "limits": [{"name": "rpm", "amount": 60, "period": "minute"},
-                    {"name": "tpm", "capacity": 20000, "amount": 10000, "period_ms": 60000}],
-         "parent_id": "project-1", "cascade": true}
-
-    The first three are required. ``cascade`` is true, false or ``"transaction"``. There is no null for absent.
-    """
-    fields = read_object(
-        "",
-        read_body(body, is_base64=is_base64),
-        required=("entity_id", "resource", "consume"),
-        optional=("limits", "parent_id", "cascade"),
-    )
-    return AcquireRequest(
-        entity_id=check_identifier("entity_id", fields["entity_id"]),
-        resource=check_identifier("resource", fields["resource"]),
-        consume=read_amounts("consume", fields["consume"]),
-        limits=read_limits("limits", fields["limits"]) if "limits" in fields else None,
-        parent_id=check_identifier("parent_id", fields["parent_id"]) if "parent_id" in fields else None,
-        cascade=check_cascade(fields.get("cascade", True)),
-    )
-
-
-def read_amounts(path: str, value: object) -> dict[str, int]:
-    """Read tokens by limit name, of as many limits as a bucket can have."""
-    amounts = check_amounts(path, check_object(path, value))
-    if len(amounts) > MAX_LIMITS:
-        raise InvalidRequest(path, f"must name at most {MAX_LIMITS} limits, not {len(amounts)}")
-    return amounts
+def read_nothing(request: Request) -> None:
+    """Take no body, or an empty object."""
+    read_object("", request.json(), required=())

@@ -6,100 +6,19 @@ there is to try. Names of bodies and answers are those of :mod:`leasegate.http.s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote
 
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of a query; ``schema`` names what its text stands for."""
-
-    name: str
-    schema: str
-    about: str
-    is_required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of one path.
-
-    Attributes:
-        method: of HTTP.
-        path: with parameters in braces.
-        operation: names the operation, in code as in the document.
-        summary: what it does, in a sentence.
-        answers: the answers to success: the name of the body, or None without one, by status.
-        problems: the statuses of its own problems; 400, 500 and 503 are everybody's.
-        query: the parameters that the query may have.
-        body: the name of the body, or None where there must not be one.
-        needs_body: whether the body must be there.
-    """
-
-    method: str
-    path: str
-    operation: str
-    summary: str
-    answers: Mapping[int, str | None]
-    problems: tuple[int, ...] = ()
-    query: tuple[Parameter, ...] = ()
-    body: str | None = None
-    needs_body: bool = True
-
-
-class RouteNotFound(LookupError):
-    """Nothing is there; or ``allowed`` are the methods that the path takes."""
-
-    def __init__(self, allowed: tuple[str, ...]) -> None:
-        """Tell the methods."""
-        self.allowed = allowed
-        super().__init__(f"no such route; this path takes {', '.join(allowed) or 'nothing'}")
-
-
-class RouteTable:
-    """Finds routes by method and path; those that are answered ``elsewhere`` only show their methods."""
-
-    def __init__(self, routes: Iterable[Route], elsewhere: Iterable[Route] = ()) -> None:
-        """Hold these routes."""
-        self._found = [(route.path.split("/"), route, True) for route in routes]
-        self._found += [(route.path.split("/"), route, False) for route in elsewhere]
-
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """Return the route, and the parameters in the path by name; raise :class:`RouteNotFound` without one."""
-        segments = path.split("/")
-        allowed: list[str] = []
-        for template, route, is_here in self._found:
-            parameters = _parameters(template, segments)
-            if parameters is None:
-                continue
-            if route.method == method and is_here:
-                return route, parameters
-            allowed.append(route.method)
-        raise RouteNotFound(tuple(allowed))
-
-
-def _parameters(template: list[str], segments: list[str]) -> dict[str, str] | None:
-    if len(template) != len(segments):
-        return None
-    parameters: dict[str, str] = {}
-    for part, segment in zip(template, segments, strict=True):
-        if part.startswith("{") and segment:
-            # No id has a percent sign: what has one was passed on as it stood in the URL.
-            parameters[part[1:-1]] = unquote(segment) if "%" in segment else segment
-        elif part != segment:
-            return None
-    return parameters
-
-
-# --- the table -------------------------------------------------------------------------------------
+from .idempotency import IDEMPOTENCY_KEY
+from .routing import Parameter, Route
 
 _PAGE: Final = (
     Parameter("cursor", "Cursor", "Where the page before ended; without it, the first page."),
     Parameter("page_size", "PageSize", "The most items of the page."),
 )
 
+_KEY: Final = Parameter(IDEMPOTENCY_KEY, "IdempotencyKey", "Makes it safe to repeat: it happens once under a key.")
+
+_LEASE: Final = "/leases/{lease_id}"
 _ENTITY: Final = "/entities/{entity_id}"
 _ENTITY_LIMITS: Final = f"{_ENTITY}/limits"
 _ENTITY_RESOURCE_LIMITS: Final = f"{_ENTITY}/limits/{{resource}}"
@@ -107,14 +26,66 @@ _RESOURCE: Final = "/resources/{resource}"
 _RESOURCE_LIMITS: Final = f"{_RESOURCE}/limits"
 _SYSTEM_LIMITS: Final = "/system/limits"
 
-ACQUIRE: Final = Route(
-    "POST",
-    "/acquire",
-    "acquire",
-    "Spend tokens of an entity for a resource, and of all its ancestors, or refuse.",
-    {200: "Grant"},
-    problems=(403, 404, 422, 429),
-    body="Acquire",
+SPENDING: Final = (
+    Route(
+        "POST",
+        "/acquire",
+        "acquire",
+        "Spend tokens of an entity for a resource, and of all its ancestors, or refuse.",
+        {200: "Grant"},
+        (403, 404, 422, 429),
+        headers=(_KEY,),
+        body="Acquire",
+    ),
+    Route(
+        "POST",
+        "/acquire/batch",
+        "acquire_batch",
+        "Answer up to 25 acquires at once, each by itself.",
+        {200: "Verdicts"},
+        instead_of_key="give each of the requests its idempotency_key",
+        body="AcquireBatch",
+    ),
+    Route(
+        "POST",
+        f"{_LEASE}/settle",
+        "settle_lease",
+        "End a durable lease with what was really used; once.",
+        {200: "LeaseEnd"},
+        (404, 409),
+        body="Settlement",
+        needs_body=False,
+    ),
+    Route(
+        "POST",
+        f"{_LEASE}/release",
+        "release_lease",
+        "End a durable lease and give everything back; once.",
+        {200: "LeaseEnd"},
+        (404, 409),
+        body="Nothing",
+        needs_body=False,
+    ),
+    Route(
+        "POST",
+        f"{_LEASE}/renew",
+        "renew_lease",
+        "Let a durable lease go on, and hold its places under concurrency limits.",
+        {200: "Renewal"},
+        (404, 409),
+        body="RenewLease",
+        needs_body=False,
+    ),
+    Route(
+        "POST",
+        "/adjust",
+        "adjust",
+        "Correct what an entity and its ancestors spent, without a lease; what is not there becomes debt.",
+        {200: "Standing"},
+        (404, 422),
+        headers=(_KEY,),
+        body="Adjust",
+    ),
 )
 
 ADMINISTRATION: Final = (
@@ -163,6 +134,18 @@ ADMINISTRATION: Final = (
         query=(Parameter("resource", "Identifier", "The resource.", is_required=True),),
     ),
     Route(
+        "GET",
+        f"{_ENTITY}/available",
+        "available",
+        "Say what an entity and its ancestors have left of a resource; nothing is spent.",
+        {200: "Standing"},
+        (403, 404),
+        query=(
+            Parameter("resource", "Identifier", "The resource.", is_required=True),
+            Parameter("parent_id", "Identifier", "A hint for the first read, never trusted."),
+        ),
+    ),
+    Route(
         "POST",
         f"{_ENTITY}/disable",
         "disable_entity",
@@ -189,6 +172,7 @@ ADMINISTRATION: Final = (
         "Fill up the bucket of an entity and a resource, debts forgiven.",
         {200: "Replenishment"},
         (404, 409, 422),
+        instead_of_key="give an operation_id",
         body="Reset",
     ),
     Route(
@@ -198,6 +182,7 @@ ADMINISTRATION: Final = (
         "Add tokens to the bucket of an entity and a resource, never to more than full.",
         {200: "Replenishment"},
         (404, 409, 422),
+        instead_of_key="give an operation_id",
         body="TopUp",
     ),
     Route(
@@ -325,4 +310,4 @@ ADMINISTRATION: Final = (
     ),
 )
 
-ROUTES: Final = (ACQUIRE, *ADMINISTRATION)
+ROUTES: Final = (*SPENDING, *ADMINISTRATION)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ..durable import MAX_EXPIRES_S
+from ..flows.tickets import MAX_TICKET_LENGTH
 from ..identifiers import MAX_TOKENS
-from ..limits import MAX_LIMITS, MAX_PERIOD_MS
+from ..limiter import MAX_BATCH
+from ..limits import MAX_CONCURRENT, MAX_LEASE_S, MAX_LIMITS, MAX_PERIOD_MS
 from ..records import LEVELS
 from .limits import PERIODS_MS
 
@@ -69,12 +72,23 @@ def _page(items: Schema) -> Schema:
 
 
 _MS: Final = "ms since 1970"
+_LEASE_NAME_LENGTH: Final = 22
 _TOKENS: Final = _integer(1, MAX_TOKENS)
 _BY_LIMIT: Final[Schema] = {"propertyNames": ref("LimitName"), "minProperties": 1, "maxProperties": MAX_LIMITS}
 
 _IDENTIFIERS: Final[Mapping[str, Schema]] = {
     "Identifier": _string("An entity or a resource.", pattern="^[A-Za-z0-9._:@+-]{1,256}$"),
     "LimitName": _string("A limit.", pattern="^[a-z0-9_-]{1,32}$"),
+    "LeaseId": _string(
+        "A durable lease, opaque: characters of A-Z a-z 0-9 . _ -",
+        minLength=_LEASE_NAME_LENGTH,
+        maxLength=_LEASE_NAME_LENGTH + 1 + MAX_TICKET_LENGTH,
+    ),
+    "IdempotencyKey": _string(
+        "A String of RFC 9651 (quoted), or bare: the same key. Keys of different callers do not meet.",
+        minLength=1,
+        maxLength=512,
+    ),
     "Scope": _string(
         'What was changed: "system", "resource:{id}" or "entity:{id}".',
         pattern="^(system|(resource|entity):[A-Za-z0-9._:@+-]{1,256})$",
@@ -90,7 +104,8 @@ _IDENTIFIERS: Final[Mapping[str, Schema]] = {
 }
 
 _LIMITS: Final[Mapping[str, Schema]] = {
-    "Limit": _object(
+    "Limit": {"anyOf": [ref("TokenLimit"), ref("ConcurrentLimit")]},
+    "TokenLimit": _object(
         {
             "name": ref("LimitName"),
             "capacity": {**_TOKENS, "description": "The most tokens that are there at once."},
@@ -101,6 +116,13 @@ _LIMITS: Final[Mapping[str, Schema]] = {
     "PeriodicLimit": _object(
         {"name": ref("LimitName"), "amount": _TOKENS, "period": _string(enum=list(PERIODS_MS))},
         {"burst": {**_TOKENS, "description": "The most at once; as much as amount where it is not given."}},
+    ),
+    "ConcurrentLimit": _object(
+        {
+            "name": ref("LimitName"),
+            "concurrent": _integer(1, MAX_CONCURRENT, "The most leases that there are at a time."),
+            "lease_seconds": _integer(1, MAX_LEASE_S, "When a lease loses its place, unless it is renewed."),
+        }
     ),
     "GivenLimits": _array({"anyOf": [ref("PeriodicLimit"), ref("Limit")]}, minItems=1, maxItems=MAX_LIMITS),
     "SetLimits": _object({"limits": ref("GivenLimits")}),
@@ -128,40 +150,131 @@ _LIMITS: Final[Mapping[str, Schema]] = {
     ),
 }
 
+_ASKED: Final[Mapping[str, Schema]] = {
+    "entity_id": ref("Identifier"),
+    "resource": ref("Identifier"),
+    "consume": _map(
+        _integer(0, MAX_TOKENS),
+        "Tokens by limit; of a concurrency limit, how many of its places the lease holds.",
+        **_BY_LIMIT,
+    ),
+}
+_ASKED_OF_A_LEASE: Final[Mapping[str, Schema]] = {
+    "limits": ref("GivenLimits"),
+    "parent_id": {**ref("Identifier"), "description": "A hint for the first read, never trusted."},
+    "cascade": {"enum": [True, False, "transaction"], "default": True},
+    "durable": _boolean(
+        "Store the lease, so that its id can end it; by default, where it holds places of a concurrency limit."
+    ),
+    "expires_in": {
+        **_integer(1, MAX_EXPIRES_S),
+        "description": "The seconds after which a durable lease ends by itself; by default it does not.",
+    },
+    "on_expiry": _string(
+        "What becomes then of the tokens: given back, or left spent.", enum=["release", "keep"], default="release"
+    ),
+}
+_LEFT: Final[Mapping[str, Schema]] = {
+    "entity_id": ref("Identifier"),
+    "resource": ref("Identifier"),
+    "limits": ref("LimitStates"),
+    "ancestors": ref("Ancestors"),
+}
+_EXPIRES: Final = _or_null(_integer(0), f"When the lease expires, {_MS}; null where it does not.")
+_HELD: Final = _or_null(
+    _integer(0), f"When it loses its places under concurrency limits, {_MS}; null where it holds none."
+)
+
 _SPENDING: Final[Mapping[str, Schema]] = {
-    "Acquire": _object(
+    "Acquire": _object(_ASKED, _ASKED_OF_A_LEASE),
+    "AcquireBatch": _object({"requests": _array(ref("AcquireInBatch"), minItems=1, maxItems=MAX_BATCH)}),
+    "AcquireInBatch": _object(
+        _ASKED,
         {
-            "entity_id": ref("Identifier"),
-            "resource": ref("Identifier"),
-            "consume": _map(_integer(0, MAX_TOKENS), "Tokens by limit.", **_BY_LIMIT),
+            **_ASKED_OF_A_LEASE,
+            "idempotency_key": _string("In place of the header Idempotency-Key.", pattern="^[ -~]{1,255}$"),
         },
-        {
-            "limits": ref("GivenLimits"),
-            "parent_id": {**ref("Identifier"), "description": "A hint for the first read, never trusted."},
-            "cascade": {"enum": [True, False, "transaction"], "default": True},
-        },
+        "One that is wrong is answered with a 400 of its own.",
     ),
     "LimitStates": _map(
         _object(
             {
-                "available": _integer(about="Whole tokens; negative in debt."),
+                "available": _integer(about="Whole tokens, or places; negative in debt."),
                 "capacity": _TOKENS,
-                "retry_after_ms": _integer(0, about="When the same cost will be there."),
+                "retry_after_ms": _integer(0, about="When the same cost fits; one token where none was asked."),
             }
         ),
         propertyNames=ref("LimitName"),
     ),
     "Ancestors": _array(_object({"entity_id": ref("Identifier"), "limits": ref("LimitStates")})),
     "Grant": _object(
+        {"granted": {"const": True}, **_LEFT},
         {
-            "granted": {"const": True},
+            "lease": ref("Lease"),
+            "degraded": {"const": True, "description": "The table did not answer; nothing was spent."},
+        },
+    ),
+    "Lease": _object(
+        {
+            "id": ref("LeaseId"),
+            "expires_at_ms": _EXPIRES,
+            "held_until_ms": _HELD,
+            "kept_until_ms": _integer(0, about=f"Until when it and its key are remembered at least, {_MS}."),
+        },
+        about="The lease, where it is durable.",
+    ),
+    "Verdicts": _object(
+        {"results": _array(ref("Verdict"), minItems=1, maxItems=MAX_BATCH)},
+        about="Of each request, in order, what POST /acquire would have answered.",
+    ),
+    "Verdict": _object(
+        {
+            "status": _integer(200, 599),
+            "headers": _map({"type": "string"}, "RateLimit fields, Retry-After and so on."),
+            "body": {"anyOf": [ref("Grant"), ref("Refusal"), ref("InvalidRequest"), ref("Problem")]},
+        }
+    ),
+    "Settlement": _object(
+        {},
+        {
+            "actual": _map(
+                _integer(0, MAX_TOKENS),
+                "What was really used, by limit; of those that are not given, what was acquired.",
+                **_BY_LIMIT,
+            )
+        },
+    ),
+    "LeaseEnd": _object(
+        {
+            "lease_id": ref("LeaseId"),
+            "outcome": _string("How it ended, now or before.", enum=["settled", "released"]),
+            "consumed": _map(_integer(0, MAX_TOKENS), "What it spent in the end.", propertyNames=ref("LimitName")),
+            "ended_at_ms": _integer(0, about=_MS),
+        }
+    ),
+    "RenewLease": _object(
+        {},
+        {
+            "expires_in": {
+                **_integer(1, MAX_EXPIRES_S),
+                "description": "Seconds from now; by default as many as it was acquired for.",
+            }
+        },
+    ),
+    "Renewal": _object({"lease_id": ref("LeaseId"), "expires_at_ms": _EXPIRES, "held_until_ms": _HELD}),
+    "Adjust": _object(
+        {
             "entity_id": ref("Identifier"),
             "resource": ref("Identifier"),
-            "limits": ref("LimitStates"),
-            "ancestors": ref("Ancestors"),
+            "adjust": _map(
+                _integer(-MAX_TOKENS, MAX_TOKENS),
+                "Tokens by limit: more was used, or (negative) less.",
+                **_BY_LIMIT,
+            ),
         },
-        {"degraded": {"const": True, "description": "The table did not answer; nothing was spent."}},
+        {"cascade": {"type": "boolean", "default": True}},
     ),
+    "Standing": _object(_LEFT),
 }
 
 _ENTITIES: Final[Mapping[str, Schema]] = {

@@ -139,13 +139,18 @@ class Desk:
         request: Request = {"TableName": self._table_name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         if not changes and condition is None:
             return request
-        shape, values = take_apart(changes, condition)
+        shape, holders, values = take_apart(changes, condition)
         expressions = self._compile(shape)
         if changes:
             request["UpdateExpression"] = expressions.update
         if condition is not None:
             request["ConditionExpression"] = expressions.condition
         request["ExpressionAttributeNames"] = expressions.names
+        if holders:
+            request["ExpressionAttributeNames"] = {
+                **expressions.names,
+                **dict(zip(expressions.holders, holders, strict=True)),
+            }
         if values:
             request["ExpressionAttributeValues"] = dict(zip(expressions.placeholders, values, strict=True))
         return request

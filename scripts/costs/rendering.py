@@ -1,0 +1,48 @@
+"""The tables of the README, as they are measured now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from scripts.costs.acquires import ACQUIRES
+from scripts.costs.administration import ADMINISTRATION
+from scripts.costs.leases import LEASES
+from scripts.costs.sizes import render_crowds, render_sizes
+from scripts.costs.tables import Row, Situation, Table, measure
+
+README: Final = Path(__file__).parents[2] / "README.md"
+SITUATIONS: Final[Mapping[str, Situation]] = {**ACQUIRES, **LEASES, **ADMINISTRATION}
+
+
+def measure_situation(situation: str, table: Table) -> Row:
+    """Bring an empty table into a situation, make the call, and return what that cost."""
+    meter = measure(table, SITUATIONS[situation](table))
+    return Row(situation, meter.round_trips, meter.calls, meter.write_units, meter.read_units)
+
+
+def render_situations(title: str, situations: Mapping[str, Situation]) -> str:
+    """Render the round trips as a Markdown table."""
+    lines = [f"| {title} | round trips | calls | write units | read units |", "|---|---|---|---|---|"]
+    rows = [measure_situation(situation, Table.in_memory()) for situation in situations]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return "\n".join(lines)
+
+
+def render_readme(text: str) -> str:
+    """Return a README with all tables, each between its markers, as they are measured now."""
+    tables = {
+        "situations": render_situations("an acquire", ACQUIRES),
+        "leases": render_situations("to", LEASES),
+        "administration": render_situations("to", ADMINISTRATION),
+        "sizes": render_sizes(),
+        "crowds": render_crowds(),
+    }
+    for name, table in tables.items():
+        before, start, rest = text.partition(f"<!-- costs: {name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if not (start and end):
+            raise ValueError(f"README.md has no markers for {name}")
+        text = f"{before}{start}{table}\n{end}{after}"
+    return text
