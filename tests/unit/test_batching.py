@@ -143,6 +143,49 @@ def test_what_others_left_over_is_granted_in_order(table: MemoryTable, limiter: 
     assert trips == ["Update", "Update"], "what does not fit was seen not to"
 
 
+def test_what_does_not_fit_into_a_new_bucket_is_granted_in_order(table: MemoryTable, limiter: Limiter) -> None:
+    limiter.set_limits("new", LIMITS)
+    requests = [
+        ask(2, "new"),
+        ask(7, "new"),
+        AcquireRequest("new", "gpt-4", {"rpd": 2, "tpd": 1}),
+        ask(1, "new"),
+    ]
+    verdicts, trips = trips_of(table, limiter, requests)
+    assert granted(verdicts) == [True, True, False, True]
+    # Read and too much, so the first creates it; then as with any bucket that is known.
+    assert trips == ["BatchGet", "BatchGet", "Transact", "Update", "Update"]
+
+
+def test_what_does_not_fit_a_parent_is_folded_as_far_as_it_fits(table: MemoryTable, limiter: Limiter) -> None:
+    limiter.create_entity("project")
+    limiter.set_limits("project", [Limit.per_day("rpd", 1, burst=5)])
+    limiter.put_entity("key", "project")
+    limiter.acquire("key", "gpt-4", {"rpd": 0})
+    verdicts, trips = trips_of(table, limiter, [ask(2), ask(1), ask(3), ask(2)])
+    assert granted(verdicts) == [True, True, False, True]
+    assert (bucket(table)["u.rpd"], bucket(table, "project")["u.rpd"]) == (5, 5)
+    # It is too much for one level, so both are read; then comes what fits, and what the parent refuses goes back.
+    assert trips == ["BatchGet", "BatchGet", "Update+Update", "Update+Update", "Update"]
+
+
+def test_what_does_not_fit_a_parent_without_a_bucket_is_granted_in_order(
+    table: MemoryTable, limiter: Limiter
+) -> None:
+    limiter.create_entity("project")
+    limiter.set_limits("project", [Limit.per_day("rpd", 1, burst=5)])
+    limiter.put_entity("key", "project")
+    limiter.acquire("key", "gpt-4", {"tpd": 1})
+    verdicts, trips = trips_of(table, limiter, [ask(2), ask(1), ask(3), ask(2)])
+    assert granted(verdicts) == [True, True, False, True]
+    assert (bucket(table)["u.rpd"], bucket(table, "project")["u.rpd"]) == (5, 5)
+    assert trips == [
+        *("BatchGet", "BatchGet"),  # too much
+        *("BatchGet", "Update+Transact"),  # so the first alone, which creates the parent's bucket
+        *("BatchGet", "BatchGet", "Update+Update", "Update+Update", "Update"),  # then as where it is there
+    ]
+
+
 def test_a_cost_above_capacity_is_an_error_of_its_own(table: MemoryTable, limiter: Limiter) -> None:
     verdicts = limiter.acquire_many([ask(11), ask(10)])
     assert isinstance(verdicts[0], InvalidRequest)
@@ -171,8 +214,15 @@ def test_an_unknown_limit_is_an_error_of_its_own(table: MemoryTable, limiter: Li
 
 def test_an_entity_in_debt_is_refused_even_what_costs_nothing(table: MemoryTable, limiter: Limiter) -> None:
     limiter.adjust("key", "gpt-4", {"rpd": 11})
-    verdicts = limiter.acquire_many([ask(0), AcquireRequest("key", "gpt-4", {"tpd": 1}), ask(0)])
-    assert granted(verdicts) == [False, True, False]
+    requests = [
+        ask(0),
+        AcquireRequest("key", "gpt-4", {"tpd": 1}),
+        AcquireRequest("key", "gpt-4", {"tpd": 2}),
+        ask(0),
+    ]
+    verdicts, trips = trips_of(table, limiter, requests)
+    assert granted(verdicts) == [False, True, True, False]
+    assert trips == ["Update", "Update"]
 
 
 def test_what_others_spend_under_the_batch_is_taken_into_account(table: MemoryTable, limiter: Limiter) -> None:
@@ -236,6 +286,16 @@ def test_whoever_may_not_spend_at_all_keeps_no_other_from_it(table: MemoryTable,
     assert isinstance(verdicts[0], Disabled)
     assert isinstance(verdicts[2], NoLimitsConfigured)
     assert isinstance(verdicts[3], Disabled)
+
+
+@pytest.mark.parametrize("entity_id", ["key", "nobody"])
+def test_what_holds_for_all_of_a_bucket_is_found_out_once(
+    table: MemoryTable, limiter: Limiter, entity_id: str
+) -> None:
+    limiter.disable_entity("key")
+    batch, trips = trips_of(table, table.process(), [ask(1, entity_id)] * 10)
+    assert {type(verdict) for verdict in batch} == {Disabled if entity_id == "key" else NoLimitsConfigured}
+    assert trips == trips_of(table, table.process(), [ask(1, entity_id)])[1]
 
 
 def test_without_the_table_every_verdict_is_as_the_limiter_was_told(table: MemoryTable, limiter: Limiter) -> None:

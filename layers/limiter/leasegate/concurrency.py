@@ -19,7 +19,8 @@ type Holders = Mapping[str, int]
 MAX_TAKEN: Final = 25
 """The most places that one acquire may take, of all concurrency limits of a bucket together."""
 
-_ASK_AGAIN_MS: Final = 1_000
+ASK_AGAIN_MS: Final = 1_000
+"""After so long it is worth asking again for a place, for one may be free at any time."""
 
 
 def holder_ids(request_id: str, count: int) -> tuple[str, ...]:
@@ -48,4 +49,4 @@ def retry_after_ms(limit: Limit, holders: Holders, count: int, now_ms: int) -> i
     if missing <= 0:
         return 0
     lapsing = sorted([until_ms for until_ms in holders.values() if until_ms > now_ms])
-    return min(lapsing[min(missing, len(lapsing)) - 1] - now_ms, _ASK_AGAIN_MS) if lapsing else _ASK_AGAIN_MS
+    return min(lapsing[min(missing, len(lapsing)) - 1] - now_ms, ASK_AGAIN_MS) if lapsing else ASK_AGAIN_MS

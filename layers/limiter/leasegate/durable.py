@@ -77,9 +77,10 @@ def refer(lease_id: object, owner: str) -> LeaseRef:
     if not _NAME.fullmatch(name):
         raise LeaseNotFound(lease_id[:100])
     try:
-        return LeaseRef(name, ticket, read_ticket(ticket).grant, owner)
+        said = read_ticket(ticket)
     except InvalidTicket:
         return LeaseRef(name, None, None, owner)  # what it says is in the table as well
+    return LeaseRef(name, ticket, said.grant, owner, said.ends_at_ms)
 
 
 def owner_of(actor: str) -> str:

@@ -126,6 +126,8 @@ class _Run:
 
     def _remember(self, entity_id: str, *, own: bool) -> _Level | None:
         state = self._knowledge.bucket(entity_id, self._resource)
+        if state is not None and (stamps.is_stale(state.stamp) or stamps.is_off(state.stamp)):
+            return None  # where the entity has moved, the bucket still names its old parent
         if state is not None and (own or stamps.is_pushed(state.stamp)):
             return _Level(entity_id, state, state.parent_id)
         known = None if own else self._knowledge.ancestor(entity_id, self._resource, self._request.now_ms)
@@ -228,14 +230,13 @@ class _Run:
         match outcome:
             case Applied(item):
                 if item is not None:
-                    level = next(level for level in levels if level.after is not level.state)
-                    level.after = schema.parse_bucket(item, level.state)
+                    _show(levels, item)
                 for level in levels:
                     if level.after is not None and level.after is not level.state:
                         self._knowledge.learn_return(level.entity_id, self._resource, level.after)
                 return self.grant(levels)
             case Refused(item) if item is not None and self._request.was_applied_to(schema.parse_bucket(item)):
-                levels[0].after = schema.parse_bucket(item)
+                _show(levels, item)
                 return self.grant(levels)
             case Cancelled((*_, Refused(item))) if terms is not None and item is not None:
                 stored = leasing.parse_lease(item)
@@ -281,3 +282,9 @@ class _Run:
         state = lifecycle.newborn(level.resolved, level.reading.entity.parent_id, debts, self._request)
         level.after = state
         return lifecycle.create(level.entity_id, self._resource, state, debts, level.reading, self._request)
+
+
+def _show(levels: list[_Level], item: Item) -> None:
+    """Take in the bucket of the one level that was written."""
+    level = next(level for level in levels if level.after is not level.state)
+    level.after = schema.parse_bucket(item, level.state)

@@ -12,9 +12,10 @@ from itertools import groupby
 from typing import Final
 
 from ..concurrency import MAX_TAKEN
-from ..errors import LeasegateError, RateLimitExceeded, StoreError
+from ..errors import Disabled, LeasegateError, NoLimitsConfigured, RateLimitExceeded, StoreError
 from ..knowledge import Knowledge
 from ..operations import Flow
+from ..schema import MAX_LEVELS
 from ..states import Availability
 from .abreast import abreast
 from .acquire import acquire
@@ -52,7 +53,10 @@ def _answer(asks: Sequence[Ask], new_request: NewRequest, knowledge: Knowledge) 
     verdicts: list[Verdict] = []
     for _, run in groupby(enumerate(asks), key=_kind):
         alike = [ask for _, ask in run]
-        verdicts += yield from _fold(alike, new_request, knowledge, _MOST_FOLDS)
+        if verdicts and isinstance(verdicts[-1], StoreError):
+            verdicts += [verdicts[-1]] * len(alike)  # there is no time left to ask again
+        else:
+            verdicts += yield from _fold(alike, new_request, knowledge, _MOST_FOLDS)
     return verdicts
 
 
@@ -69,22 +73,22 @@ def _fold(
     asks: Sequence[Ask], new_request: NewRequest, knowledge: Knowledge, folds_left: int
 ) -> Flow[list[Verdict]]:
     """Answer asks that are alike by one write, or by one for those that fit and one for each that does not."""
-    if len(asks) == 1:
-        return [(yield from _alone(asks[0], new_request, knowledge))]
+    if len(asks) == 1 or not folds_left:
+        return (yield from _one_by_one(asks, new_request, knowledge))
     merged = _merged(asks)
-    groups: list[list[int]] = []
-    if folds_left:
-        try:
-            grant = yield from acquire(merged, new_request(merged), knowledge)
-            return _split(grant, asks)
-        except StoreError as error:
-            return [error] * len(asks)
-        except HoldsPlaces:
-            return (yield from _one_by_one(asks, new_request, knowledge))
-        except LeasegateError as error:
-            groups = _fitting(asks, _shown(merged, error, new_request, knowledge))
-    if groups == [list(range(len(asks)))]:
-        groups = []  # something else is in the way, such as an ancestor that is not known
+    try:
+        grant = yield from acquire(merged, new_request(merged), knowledge)
+        return _split(grant, asks)
+    except (StoreError, Disabled, NoLimitsConfigured) as error:
+        return [error] * len(asks)
+    except HoldsPlaces:
+        return (yield from _one_by_one(asks, new_request, knowledge))
+    except LeasegateError as error:
+        groups = _fitting(asks, _shown(merged, error, new_request, knowledge))
+    if groups is None or groups == [list(range(len(asks)))]:
+        # Not all is known that stands in the way, such as a bucket that is not there yet: the first will tell.
+        first = yield from _alone(asks[0], new_request, knowledge)
+        return [first, *(yield from _fold(asks[1:], new_request, knowledge, folds_left - 1))]
     verdicts: dict[int, Verdict] = {}
     for group in groups:
         folded = yield from _fold([asks[place] for place in group], new_request, knowledge, folds_left - 1)
@@ -99,7 +103,10 @@ def _fold(
 def _one_by_one(asks: Sequence[Ask], new_request: NewRequest, knowledge: Knowledge) -> Flow[list[Verdict]]:
     verdicts: list[Verdict] = []
     for ask in asks:
-        verdicts.append((yield from _alone(ask, new_request, knowledge)))  # noqa: PERF401 - a generator cannot
+        if verdicts and isinstance(verdicts[-1], StoreError):
+            verdicts.append(verdicts[-1])
+        else:
+            verdicts.append((yield from _alone(ask, new_request, knowledge)))
     return verdicts
 
 
@@ -145,20 +152,25 @@ def _shown(
     """Return what is left, as far as a refusal tells, or what was read before it."""
     if isinstance(error, RateLimitExceeded):
         return error.availability
-    state = knowledge.bucket(merged.entity_id, merged.resource)
-    if state is None:
-        return None
-    charge = Charge(merged.entity_id, {}, state, limited=True)
-    return describe(merged.resource, {}, new_request(merged).now_ms, (charge,))
+    charges: list[Charge] = []
+    entity_id: str | None = merged.entity_id
+    while entity_id is not None and len(charges) < MAX_LEVELS:
+        state = knowledge.bucket(entity_id, merged.resource)
+        if state is None:
+            break
+        charges.append(Charge(entity_id, {}, state, limited=True))
+        entity_id = state.parent_id if merged.cascade else None
+    return describe(merged.resource, {}, new_request(merged).now_ms, charges) if charges else None
 
 
-def _fitting(asks: Sequence[Ask], shown: Availability | None) -> list[list[int]]:
+def _fitting(asks: Sequence[Ask], shown: Availability | None) -> list[list[int]] | None:
     """Choose those that fit one after the other into what is left, by their places, in groups for one write each.
 
-    There is one group, unless they take more places of concurrency limits than one write may.
+    There is one group, unless they take more places of a concurrency limit than one write may. None where nobody
+    knows what is left.
     """
     if shown is None:
-        return []
+        return None
     levels = (shown, *shown.ancestors)
     left = [{name: state.available for name, state in level.items()} for level in levels]
     concurrent = {name for level in levels for name, state in level.items() if state.limit.is_concurrent}

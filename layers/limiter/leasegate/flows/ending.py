@@ -41,6 +41,7 @@ from .grants import Charge, Grant
 from .leasing import StoredLease
 from .settle import MAX_ROUND_TRIPS, Correction
 from .spending import Amounts, Request
+from .tickets import Ticket
 
 
 class LeaseRenewed(Conflict):
@@ -51,13 +52,15 @@ class LeaseRenewed(Conflict):
 class LeaseRef:
     """A lease as its holder names it: its name in the table, and its ticket, if the id has one that can be read.
 
-    ``owner`` is the digest of who may end it; None for the sweep, which may end any.
+    ``owner`` is the digest of who may end it; None for the sweep, which may end any. ``ends_at_ms`` is when it was
+    to expire as it was granted.
     """
 
     name: str
     ticket: str | None
     grant: Grant | None
     owner: str | None
+    ends_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class _Run:
         self._planned: list[tuple[Correction, tuple[Action, ...]]] = []
         self._corrections: list[Correction] = []
         if self._lease.grant is not None and self._lease.ticket is not None:
-            self._take(self._lease.grant, self._lease.ticket)
+            self._take(Ticket(self._lease.grant, self._lease.ends_at_ms), self._lease.ticket)
 
     def read(self) -> Flow[LeaseEnd | None]:
         """Read the lease; return how it ended, if it has."""
@@ -233,9 +236,12 @@ class _Run:
 
     # --- pieces --------------------------------------------------------------------------------------
 
-    def _take(self, grant: Grant, ticket: str) -> None:
+    def _take(self, ticket: Ticket, text: str) -> None:
+        grant = ticket.grant
         self._ending.check(grant)
-        self._grant, self._ticket = grant, ticket
+        self._grant, self._ticket = grant, text
+        # As long as was promised with the grant, however soon it ends.
+        self._kept_s = leasing.kept_until_s(max(self._request.now_ms, grant.now_ms), ticket.ends_at_ms)
         self._corrections = self._ending.corrections(grant, self._knowledge)
         self._end = LeaseEnd(self._ending.outcome, self._ending.consumed(grant), self._request.now_ms)
 
@@ -252,7 +258,7 @@ class _Run:
             conditions.append(leasing.expired(now_ms))
         changes = (
             Set(schema.LEASE_ENDED, leasing.render_end(self._end)),
-            Set(schema.EXPIRES_AT, leasing.kept_until_s(now_ms, None)),
+            Set(schema.EXPIRES_AT, self._kept_s),
             Remove(schema.GSI1PK),
             Remove(schema.GSI1SK),
         )
@@ -271,7 +277,7 @@ class _Run:
         if self._lease.owner is None and (stored.ends_at_ms or 0) > self._request.now_ms:
             raise LeaseRenewed(self._lease.name)
         if stored.ticket != self._ticket:
-            self._take(stored.read().grant, stored.ticket)
+            self._take(stored.read(), stored.ticket)
         return None
 
     def _remember(self) -> None:

@@ -190,6 +190,8 @@ class _Run:
         elif self._expires_in_ms is not None:
             raise InvalidRequest("expires_in", "the lease does not expire")
         self._ticket, self._resource = text, ticket.grant.resource
+        # As long as was promised with the grant, though it may expire earlier now.
+        self._kept_s = leasing.kept_until_s(now_ms, max(self._ends_at_ms or 0, ticket.ends_at_ms or 0))
         self._keepings = keepings(ticket.grant, self._ends_at_ms, self._request, self._knowledge)
 
     def _lease_update(self) -> Update:
@@ -202,7 +204,7 @@ class _Run:
             leasing.not_expired(now_ms),
             leasing.remembered(now_ms),
         )
-        changes = [Set(schema.EXPIRES_AT, leasing.kept_until_s(now_ms, self._ends_at_ms))]
+        changes = [Set(schema.EXPIRES_AT, self._kept_s)]
         if self._ends_at_ms is not None:
             changes.append(Set(schema.LEASE_EXPIRES_AT, self._ends_at_ms))
             listed = schema.expiry_index(self._lease.name, self._ends_at_ms)

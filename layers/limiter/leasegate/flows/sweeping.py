@@ -111,9 +111,9 @@ def _read(names: list[str], now_ms: int) -> Flow[dict[str, StoredLease]]:
 
 def _expire(name: str, stored: StoredLease, request: Request, knowledge: Knowledge) -> Flow[LeaseEnd]:
     try:
-        grant = stored.read().grant
+        said = stored.read()
     except InvalidTicket as error:  # written by another release; it must not keep the others from ending
         raise LeasegateError("what was granted cannot be read") from error
-    lease = LeaseRef(name, stored.ticket, grant, owner=None)
+    lease = LeaseRef(name, stored.ticket, said.grant, owner=None, ends_at_ms=said.ends_at_ms)
     ending = Ending(lease, "expired", keeps=stored.on_expiry == "keep")
     return (yield from end_lease(ending, request, knowledge))

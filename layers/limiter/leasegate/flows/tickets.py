@@ -17,12 +17,13 @@ import base64
 import json
 import re
 import zlib
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from ..concurrency import MAX_TAKEN, Holders
+from ..concurrency import ASK_AGAIN_MS, MAX_TAKEN, Holders
 from ..errors import InvalidRequest
 from ..identifiers import MAX_TOKENS, check_identifier, check_integer
-from ..limits import MAX_LIMITS, Limit
+from ..limits import MAX_CONCURRENT, MAX_LIMITS, Limit
 from ..schema import MAX_LEVELS, Bucket
 from .grants import Charge, Grant
 from .spending import holds_until_ms
@@ -52,7 +53,7 @@ class Ticket(NamedTuple):
 
 def write_ticket(grant: Grant, ends_at_ms: int | None) -> str:
     """Write a grant."""
-    levels = [_write_level(charge) for charge in grant.charges]
+    levels = [_write_level(charge, grant.now_ms) for charge in grant.charges]
     document = [_VERSION, grant.now_ms, ends_at_ms, grant.resource, levels]
     packer = zlib.compressobj(9, wbits=-15)
     packed = packer.compress(json.dumps(document, separators=(",", ":")).encode()) + packer.flush()
@@ -75,25 +76,34 @@ def read_ticket(text: str) -> Ticket:
         raise InvalidTicket(str(error)) from error
 
 
-def _write_level(charge: Charge) -> list[object]:
+def _write_level(charge: Charge, now_ms: int) -> list[object]:
     state = charge.state
     if state is None or not charge.limited:
         return [charge.entity_id, None] if charge.limited else [charge.entity_id]
     limits: dict[str, list[object]] = {}
     for name, limit in state.limits.items():
         if limit.is_concurrent:
-            held = len(state.holders.get(name, {}))
+            present = state.holders.get(name, {})
             limits[name] = [
                 limit.capacity,
                 0,
                 limit.lease_ms,
-                held,
-                *([charge.holders[name]] if name in charge.holders else []),
+                *_write_holders(present, charge.holders.get(name), now_ms),
             ]
         else:
             spent = [charge.amounts[name]] if name in charge.amounts else []
             limits[name] = [limit.capacity, limit.amount, limit.period_ms, state.tats.get(name), *spent]
     return [charge.entity_id, state.stamp, state.expires_at_s, limits]
+
+
+def _write_holders(present: Holders, ours: tuple[str, ...] | None, now_ms: int) -> list[object]:
+    """Write how many there are, who of them is ours, and those times to lapse that an answer tells of."""
+    others = [until_ms for holder, until_ms in present.items() if holder not in (ours or ()) and until_ms > now_ms]
+    soon = sorted([until_ms - now_ms for until_ms in others if until_ms - now_ms < ASK_AGAIN_MS])
+    count = len(others) + len(ours or ())
+    if soon:
+        return [count, ours, soon]
+    return [count] if ours is None else [count, ours]
 
 
 def _read(text: str) -> Ticket:
@@ -125,7 +135,7 @@ def _read_level(level: list[Any], now_ms: int, ends_at_ms: int | None) -> Charge
     limits: dict[str, Limit] = {}
     tats: dict[str, int] = {}
     amounts: dict[str, int] = {}
-    holders: dict[str, Holders] = {}
+    holders: dict[str, dict[str, int]] = {}
     ours: dict[str, tuple[str, ...]] = {}
     for name in sorted(stored):
         capacity, amount, period_ms, state, *spent = stored[name]
@@ -137,17 +147,29 @@ def _read_level(level: list[Any], now_ms: int, ends_at_ms: int | None) -> Charge
                 amounts[name] = check_integer("tokens", tokens, 0, MAX_TOKENS)
             continue
         limits[name] = limit = Limit(name, capacity, 0, 0, period_ms)
-        ids = tuple([_check_holder(holder) for (*taken,) in spent for holder in taken])
-        check_integer("holders", len(ids), 0, MAX_TAKEN)
         until_ms = holds_until_ms(limit, now_ms, ends_at_ms)
-        others = check_integer("holders", state, len(ids), _MAX_MS) - len(ids)
-        holders[name] = dict.fromkeys((*ids, *(str(number) for number in range(min(others, capacity)))), until_ms)
-        if spent:
+        ids, others = _read_holders(state, *spent)
+        holders[name] = {**dict.fromkeys(ids or (), until_ms)}
+        for number, left_ms in enumerate(others):
+            holders[name][str(number)] = until_ms if left_ms is None else now_ms + left_ms
+        if ids is not None:
             ours[name] = ids
             amounts[name] = len(ids)
     check_integer("ttl", expires_at_s, 0, _MAX_MS)
     bucket = Bucket(stamp, limits, tats, None, 0, expires_at_s, {}, holders)
     return Charge(check_identifier("entity", entity_id), amounts, bucket, limited=True, holders=ours)
+
+
+def _read_holders(
+    count: object, ours: Sequence[object] | None = None, soon: Sequence[object] = ()
+) -> tuple[tuple[str, ...] | None, list[int | None]]:
+    """Return the ids of ours, and of each other in how many ms it lapses; None for as late as ours do."""
+    ids = None if ours is None else tuple([_check_holder(holder) for holder in ours])
+    check_integer("holders", len(ids or ()), 0, MAX_TAKEN)
+    others = check_integer("holders", count, len(ids or ()), MAX_CONCURRENT + MAX_TAKEN) - len(ids or ())
+    times = [check_integer("time", left_ms, 1, ASK_AGAIN_MS) for left_ms in soon]
+    check_integer("times", len(times), 0, others)
+    return ids, [*times, *[None] * (others - len(times))]
 
 
 def _check_holder(holder: object) -> str:
