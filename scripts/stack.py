@@ -50,6 +50,7 @@ class Stack:
     acquire_function_name: str
     admin_function_name: str
     backfill_function_name: str
+    sweep_function_name: str
     layer_arn: str
     pid: int
     build_folder: str
@@ -70,6 +71,7 @@ class Stack:
             "AcquireFunction": self.acquire_function_name,
             "AdminFunction": self.admin_function_name,
             "BackfillFunction": self.backfill_function_name,
+            "SweepFunction": self.sweep_function_name,
         }[logical_id]
 
     def container_variables(self) -> dict[str, Any]:
@@ -112,6 +114,7 @@ def deploy(server: ministack.Server, folder: Path, build_folder: Path) -> Stack:
         acquire_function_name=found["AcquireFunctionName"],
         admin_function_name=found["AdminFunctionName"],
         backfill_function_name=found["BackfillFunctionName"],
+        sweep_function_name=found["SweepFunctionName"],
         layer_arn=found["LayerArn"],
         pid=server.pid,
         build_folder=str(build_folder),

@@ -14,7 +14,8 @@ from leasegate.repository.memory import MemoryRepository
 if TYPE_CHECKING:
     from leasegate.repository import Repository
 
-START_MS: Final = 1_790_000_000_123
+START_MS: Final = 4_000_000_000_123
+"""Far in the future: DynamoDB Local deletes what is past its time to live by the clock on the wall."""
 LIMITS: Final = (Limit.per_minute("rpm", 60), Limit.per_minute("tpm", 10_000))
 
 

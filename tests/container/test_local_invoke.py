@@ -18,7 +18,7 @@ from leasegate.repository.dynamodb import DynamoRepository
 from scripts.deployment import dynamodb_client
 from scripts.stack import Stack
 from scripts.toolchain import ROOT, SAM, sam_environment
-from tests.samples import BACKFILL, EVENTS, REQUESTS, seed
+from tests.samples import BACKFILL, EVENTS, REQUESTS, SWEEP, seed
 
 # First of all fixtures: no stack is deployed for tests that are skipped.
 pytestmark = pytest.mark.usefixtures("engine")
@@ -69,6 +69,11 @@ def test_a_backfill_runs_in_a_container(stack: Stack, env_vars: Path, built: Pat
         assert answer["status"] == "complete"
     else:
         assert answer["errorType"] == "InvalidRequest"
+
+
+@pytest.mark.parametrize("name", SWEEP)
+def test_a_sweep_runs_in_a_container(stack: Stack, env_vars: Path, built: Path, name: str) -> None:
+    assert invoke("SweepFunction", name, built, env_vars)["is_complete"]
 
 
 def invoke(function: str, name: str, built: Path, env_vars: Path) -> dict[str, Any]:

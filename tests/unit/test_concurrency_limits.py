@@ -331,6 +331,20 @@ def test_a_write_clears_away_no_more_than_an_expression_can_hold(
     assert available(table) == 0
 
 
+def test_a_write_clears_away_no_more_of_all_its_limits_together(table: MemoryTable, admin: Limiter) -> None:
+    names = ("jobs", "slots")
+    admin.set_limits("key-1", [Limit.concurrent(name, 100, lease_seconds=30) for name in names])
+    for name in names * 4:
+        admin.acquire("key-1", "gpt-4", {name: 25})
+    admin.set_limits("key-1", [Limit.concurrent(name, 2, lease_seconds=30) for name in names])
+    spender = table.process()
+    refusal(spender)
+    table.now_ms += 30_000
+    most = most_removed(table, lambda: spender.acquire("key-1", "gpt-4", {"jobs": 2, "slots": 2}))
+    assert most == MAX_CLEARED
+    assert held(table, name="jobs") + held(table) <= 4 + MAX_CLEARED
+
+
 @pytest.mark.parametrize("count", [60, 200, 1_000])
 def test_a_rebase_clears_away_no_more_than_an_expression_can_hold(
     table: MemoryTable, admin: Limiter, count: int

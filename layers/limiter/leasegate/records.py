@@ -204,7 +204,7 @@ class SweepReport:
 
     Attributes:
         released: leases whose tokens were given back. kept: those whose tokens stay spent.
-        failed: those that the table did not answer for; the next sweep meets them again.
+        failed: those that could not be ended; the next sweep meets them again.
         is_complete: no lease was left over whose time had come.
         next_at_ms: when the next lease expires, of those that were seen; None where there was none.
     """

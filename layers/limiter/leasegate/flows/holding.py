@@ -32,7 +32,7 @@ type HolderIds = Mapping[str, tuple[str, ...]]
 """Ids of holders by limit name."""
 
 MAX_CLEARED: Final = 60
-"""How many holders one write clears away at most: DynamoDB takes no more than 4 KB of expression."""
+"""How many holders one write clears away at most: DynamoDB takes 4 KB and 300 operators in an expression."""
 
 
 def let_in(
@@ -45,7 +45,9 @@ def let_in(
 ) -> None:
     """Let holders in, in place of lapsed ones as far as need be, if the count allows it."""
     room = limit.capacity - len(entering)
-    leaving = concurrency.lapsed(present, now_ms)[: min(max(0, len(present) - room), MAX_CLEARED)]
+    in_the_way = max(0, len(present) - room)
+    most = MAX_CLEARED - sum([isinstance(change, Remove) for change in changes])
+    leaving = concurrency.lapsed(present, now_ms)[: min(in_the_way, most)]
     for holder in leaving:
         attribute = schema.holder_attribute(limit.name, holder)
         changes.append(Remove(attribute))
