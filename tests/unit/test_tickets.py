@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leasegate import Limit
-from leasegate.concurrency import MAX_TAKEN, holder_ids
+from leasegate.concurrency import ASK_AGAIN_MS, MAX_TAKEN, holder_ids
 from leasegate.flows.grants import Charge, Grant
 from leasegate.flows.spending import holds_until_ms
 from leasegate.flows.tickets import MAX_TICKET_LENGTH, InvalidTicket, read_ticket, write_ticket
@@ -49,6 +49,8 @@ def levels(draw: st.DrawFn, entity_id: str, now_ms: int, ends_at_ms: int | None)
             ids = holder_ids(draw(st.text(max_size=5)), draw(st.integers(0, min(limit.capacity, MAX_TAKEN))))
             others = [str(number) for number in range(draw(st.integers(0, limit.capacity - len(ids))))]
             holders[name] = dict.fromkeys((*ids, *others), holds_until_ms(limit, now_ms, ends_at_ms))
+            soon = sorted(draw(st.lists(st.integers(1, ASK_AGAIN_MS - 1), max_size=len(others))))
+            holders[name] |= {other: now_ms + left_ms for other, left_ms in zip(others, soon, strict=False)}
             if draw(st.booleans()) or ids:
                 ours[name] = ids
                 amounts[name] = len(ids)
