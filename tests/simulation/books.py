@@ -54,20 +54,21 @@ class Entry:
 class Actor:
     """Who makes a call: the clock reading that it carries, the holders that are its own, what it adjusts by.
 
-    ``buckets`` are those that there were when it began.
+    ``began`` is how many writes the books had followed by then.
     """
 
     now_ms: int
     stem: str
     adjusts: Amounts
-    buckets: frozenset[Key]
+    began: int
 
 
 @dataclass
 class Books:
     """Follows a table: leases by name, and of each bucket the item and the tokens that it must have counted.
 
-    ``leases`` counts all that were granted.
+    ``leases`` counts all that were granted, ``writes`` all writes; ``came`` says which of these gave a bucket a
+    limit that it had not had before it.
     """
 
     memory: MemoryRepository
@@ -75,11 +76,14 @@ class Books:
     buckets: dict[Key, Item] = field(default_factory=dict)
     used: dict[Key, Counter[str]] = field(default_factory=dict)
     leases: int = 0
+    writes: int = 0
+    came: dict[tuple[Key, str], int] = field(default_factory=dict)
 
     def executed(self, actor: Actor, call: object, operation: Operation, outcome: Outcome) -> None:
         """Take in a write that was applied, and check everything that it touched."""
         if not isinstance(outcome, Applied):
             return
+        self.writes += 1
         actions = operation.actions if isinstance(operation, Transact) else (operation,)
         keys = [action.key for action in actions if not isinstance(action, Check) and hasattr(action, "key")]
         for key in keys:
@@ -111,19 +115,16 @@ class Books:
             self.leases += not entry.is_adjustment
             self._enter_grant(entry, actor, written)
         elif stored != entry.stored:
-            self._enter_change(entry, stored, actor, call)
+            self._enter_change(entry, stored, actor, call, written)
 
     def _enter_grant(self, entry: Entry, actor: Actor, written: Sequence[Key]) -> None:
         for charge in entry.grant.charges:
             amounts = actor.adjusts if entry.is_adjustment else charge.tokens
-            key = schema.bucket_key(charge.entity_id, entry.grant.resource)
-            if entry.is_adjustment and key in self.buckets.keys() - actor.buckets and key not in written:
-                # The adjustment found no bucket, so a full one, and had nothing to return to it.
-                assert all(amounts[name] <= 0 for name in amounts.keys() & token_names(self.buckets[key]))
-                continue
-            self._enter(charge.entity_id, entry.grant.resource, amounts)
+            self._enter(schema.bucket_key(charge.entity_id, entry.grant.resource), amounts, actor, written)
 
-    def _enter_change(self, entry: Entry, stored: StoredLease, actor: Actor, call: object) -> None:
+    def _enter_change(
+        self, entry: Entry, stored: StoredLease, actor: Actor, call: object, written: Sequence[Key]
+    ) -> None:
         assert entry.end is None, "what has ended neither ends nor changes again"
         if stored.end is None:
             assert not _is_over(entry.stored, actor.now_ms), "what has expired is not renewed"
@@ -138,18 +139,19 @@ class Books:
                     difference = {name: stored.end.consumed[name] - charge.tokens.get(name, 0) for name in names}
                 else:
                     difference = {name: -tokens for name, tokens in charge.tokens.items()}
-                self._enter(charge.entity_id, entry.grant.resource, difference)
+                self._enter(schema.bucket_key(charge.entity_id, entry.grant.resource), difference, actor, written)
         entry.stored = stored
 
-    def _enter(self, entity_id: str, resource: str, amounts: Amounts) -> None:
+    def _enter(self, key: Key, amounts: Amounts, actor: Actor, written: Sequence[Key]) -> None:
         """Book signed tokens of a bucket, those that it limits; one that is not there can only become indebted."""
-        key = schema.bucket_key(entity_id, resource)
         item = self.memory._items.get(key)
-        if item is None:
-            return
         used = self.used.setdefault(key, Counter())
         for name, tokens in amounts.items():
-            if name in token_names(item) and (key in self.buckets or tokens > 0):
+            if not tokens or item is None or name not in token_names(item):
+                continue
+            if key not in written:
+                assert self.came[key, name] > actor.began, "what it had all the time is counted"
+            elif key in self.buckets or tokens > 0:
                 used[name] += tokens
 
     # --- buckets -------------------------------------------------------------------------------------
@@ -160,6 +162,8 @@ class Books:
         if item is None or item is before:
             return
         self.buckets[key] = item
+        for name in token_names(item) - (token_names(before) if before is not None else set()):
+            self.came[key, name] = self.writes
         used = self.used.setdefault(key, Counter())
         for name in used.keys() - token_names(item):
             del used[name]

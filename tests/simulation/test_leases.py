@@ -180,8 +180,8 @@ class Leases:
         adjusts: Amounts | None = None,
     ) -> Call:
         """Return a call, known to the books by the holders and the tokens that are its own."""
-        buckets = frozenset(self.books.buckets)
-        self.actors[id(flow)] = Actor(request.now_ms, stem or stem_of(request.id), adjusts or {}, buckets)
+        actor = Actor(request.now_ms, stem or stem_of(request.id), adjusts or {}, self.books.writes)
+        self.actors[id(flow)] = actor
         return Call(name, (subject, request), self.world.step, self.world.now_ms, flow)
 
     def request(self, client: Client) -> Request:
@@ -375,7 +375,7 @@ class Leases:
         """Sweep until nothing is left, in a process that knows nothing, without faults or interruptions."""
         request = Request(f"last-{self.world.step}", 0, self.world.now_ms)
         flow = sweep(request, Knowledge())
-        actor = Actor(request.now_ms, "nobody's", {}, frozenset(self.books.buckets))
+        actor = Actor(request.now_ms, "nobody's", {}, self.books.writes)
         with suppress(StopIteration):
             operations = next(flow)
             while True:
