@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from .errors import StoreError
 from .limits import Limit
 from .operations import Value
+from .schema import Usage
 from .states import Availability, LimitState
+from .windows import Window, window_end_ms
 
 type Level = Literal["entity_resource", "entity", "resource", "system"]
 
@@ -235,3 +238,79 @@ class BackfillReport:
     added: int
     removed: int
     checkpoint: Mapping[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUsage:
+    """What was spent of one limit.
+
+    Attributes:
+        tokens: the tokens spent, net of what was given back; negative where more came back than was spent in this
+            window. Always 0 for a concurrency limit.
+        refused: how many acquires it refused, as far as that is known: a process reports them with the next grant
+            that it writes.
+        peak: the most that was in use right after a write: tokens spent and not refilled yet, more than the
+            capacity in debt; places held.
+    """
+
+    tokens: int
+    refused: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """What an entity spent of a resource in one window of time, by the clocks of those who spent.
+
+    Attributes:
+        entity_id: who. resource: what.
+        window: ``"minute"``, ``"hour"``, ``"day"`` or ``"month"``, in UTC.
+        start_ms: when the window begins. end_ms: when the next one does.
+        grants: how many acquires were granted.
+        limits: what was spent of each limit, by name.
+        counted_at_ms: the time of the latest change that is counted.
+    """
+
+    entity_id: str
+    resource: str
+    window: Window
+    start_ms: int
+    end_ms: int
+    grants: int
+    limits: Mapping[str, LimitUsage]
+    counted_at_ms: int
+
+    @classmethod
+    def of(cls, entity_id: str, resource: str, window: Window, start_ms: int, usage: Usage) -> UsageRecord:
+        """Show the totals of a window."""
+        names = sorted(usage.tokens.keys() | usage.refused.keys() | usage.peaks.keys())
+        limits = {
+            name: LimitUsage(usage.tokens.get(name, 0), usage.refused.get(name, 0), usage.peaks.get(name, 0))
+            for name in names
+        }
+        end_ms = window_end_ms(window, start_ms)
+        return cls(entity_id, resource, window, start_ms, end_ms, usage.grants, limits, usage.counted_at_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class CountReport:
+    """What became of some records of the table's stream.
+
+    Attributes:
+        records: how many there were.
+        groups: the buckets and windows that they fell into. writes: the writes that were sent for them.
+        duplicates: records that had been counted before.
+        expired: records that are older than anything that is kept.
+        failures: why records could not be counted, by their place; they are to be sent again.
+        unreadable: what is wrong with records that are no change of a bucket, by their place.
+        lag_ms: how long ago the oldest record was written; None where there was none to count.
+    """
+
+    records: int
+    groups: int
+    writes: int
+    duplicates: int
+    expired: int
+    failures: Mapping[int, StoreError]
+    unreadable: Mapping[int, str]
+    lag_ms: int | None

@@ -1,4 +1,4 @@
-"""Saying who may spend what: limits, entities, their buckets, the registry of resources, and the record of it all.
+"""Saying who may spend what, and seeing who did: limits, entities, buckets, resources, the audit, usage.
 
 Every change leaves an audit record, written in the same transaction as the change itself.
 """
@@ -10,12 +10,18 @@ from .buckets import BucketAdministration
 from .entities import EntityAdministration
 from .limits import LimitsAdministration
 from .resources import ResourceAdministration
+from .usage import UsageReading
 
 __all__ = ["Administrator"]
 
 
 class Administrator(
-    LimitsAdministration, ResourceAdministration, EntityAdministration, BucketAdministration, AuditReading
+    LimitsAdministration,
+    ResourceAdministration,
+    EntityAdministration,
+    BucketAdministration,
+    AuditReading,
+    UsageReading,
 ):
     """Administers one table; it cannot spend. Safe to share between threads.
 

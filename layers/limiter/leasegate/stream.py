@@ -1,0 +1,35 @@
+"""Records of the table's stream, as Lambda delivers them: which change of a bucket each is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .changes import BucketChange, UnreadableChange, read_change
+from .errors import StoreError
+from .repository.wire import decode_item, decode_key
+
+type StreamRecord = Mapping[str, Any]
+"""``{"eventName", "dynamodb": {"Keys", "NewImage", "OldImage", "SequenceNumber"}, ...}``, in typed JSON."""
+
+
+def read_record(record: StreamRecord) -> BucketChange | None:
+    """Read the change of a bucket that a record reports; None for the deletion of one, which spends nothing.
+
+    Raises :class:`UnreadableChange` for anything else.
+    """
+    try:
+        content = record["dynamodb"]
+        key = decode_key(content["Keys"])
+        if record["eventName"] == "REMOVE":
+            return None
+        before = content.get("OldImage")
+        return read_change(key, None if before is None else decode_item(before), decode_item(content["NewImage"]))
+    except (AttributeError, KeyError, StoreError, TypeError, ValueError) as error:
+        raise UnreadableChange(f"{type(error).__name__}: {error}") from error
+
+
+def sequence_number(record: StreamRecord) -> str:
+    """Return what names a record within its shard. Raises ``KeyError`` or ``TypeError`` where nothing does."""
+    number: str = record["dynamodb"]["SequenceNumber"]
+    return number
