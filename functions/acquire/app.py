@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
+from aws_lambda_powertools.metrics import MetricUnit
 
-from leasegate import AcquireRequest, DurableLease, Lease, LeasegateError, Limiter
+from leasegate import AcquireRequest, DurableLease, Knowledge, Lease, LeasegateError, Limiter
 from leasegate.administration.session import DEFAULT_TIMEOUT_MS
 from leasegate.http.replies import Reply
 from leasegate.http.requests import Request, read_nothing
@@ -46,10 +47,16 @@ def client() -> DynamoDBClient:
 
 
 @cache
+def knowledge() -> Knowledge:
+    """Build the memory of this instance."""
+    return new_knowledge()
+
+
+@cache
 def limiter() -> Limiter:
     """Build the limiter, with the first request: instances of one snapshot must not all draw the same slots."""
     on_unavailable = cast("OnUnavailable", os.environ.get("ON_UNAVAILABLE") or "raise")
-    return Limiter(open_table(client(), tracer), knowledge=new_knowledge(), on_unavailable=on_unavailable)
+    return Limiter(open_table(client(), tracer), knowledge=knowledge(), on_unavailable=on_unavailable)
 
 
 def acquire(request: Request) -> Reply:
@@ -142,7 +149,9 @@ serve = Service(answer, RouteTable(SPENDING), style=style, logger=logger, metric
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of the REST API."""
-    return serve(event, context)
+    answer = serve(event, context)
+    metrics.add_metric("GuessesMissed", MetricUnit.Count, knowledge().take_missed_guesses())
+    return answer
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:

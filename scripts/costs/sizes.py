@@ -28,10 +28,11 @@ def fullest_bucket(count: int) -> Item:
     request = Request("x" * 16, 0, START_MS)
     state = newborn(Resolved(f"e:{START_MS}", limits), "p" * 64, amounts, request)
     reading = EntityReading(schema.Entity(parent_id="p" * 64), None, None)
-    bucket = create("e" * 64, "r" * 64, state, amounts, reading, request)[0]
+    bucket = create("e" * 64, "r" * 64, state, amounts, reading, request, grants=MAX_TOKENS - 1)[0]
     assert isinstance(bucket, Put)
     slots = {schema.request_attribute(slot): request.id for slot in range(schema.REQUEST_SLOTS)}
-    return {**bucket.item, **slots}
+    refused = {schema.refused_attribute(name): MAX_TOKENS - 1 for name in limits}
+    return {**bucket.item, **slots, **refused}
 
 
 def fullest_size(count: int) -> int:
@@ -39,15 +40,20 @@ def fullest_size(count: int) -> int:
     return item_size(schema.bucket_key("e" * 64, "r" * 64), fullest_bucket(count))
 
 
-def crowded_size(leases: int) -> int:
-    """Return the size in bytes of a bucket of two limits of tokens and one of concurrency that leases hold."""
+def crowded_size(leases: int, *, grants: int = 999_999, refused: int = 999_999) -> int:
+    """Return the size in bytes of a bucket of two limits of tokens and one of concurrency that leases hold.
+
+    It has granted so many acquires, and each limit has ``refused`` so many.
+    """
     limits = index_limits([*LIMITS, Limit.concurrent("streams", MAX_CONCURRENT, 60)])
     request = Request("x" * 16, 0, START_MS)
     amounts = {"rpm": 1, "tpm": 500, "streams": 1}
     state = newborn(Resolved(f"e:{START_MS}", limits), "project-1", amounts, request)
-    bucket = create("key-1", "gpt-4", state, amounts, EntityReading(schema.Entity(), None, None), request)[0]
+    reading = EntityReading(schema.Entity(), None, None)
+    bucket = create("key-1", "gpt-4", state, amounts, reading, request, grants=grants)[0]
     assert isinstance(bucket, Put)
     item = dict(bucket.item)
+    item |= {schema.refused_attribute(name): refused for name in limits if refused}
     (holder,) = [name for name in item if schema.is_holder_attribute(name)]
     lapses_at_ms = item.pop(holder)
     stem = holder[: -len(f"{leases:04}")]

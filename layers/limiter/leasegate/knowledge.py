@@ -13,7 +13,7 @@ is checked by the write, and needs no age.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
@@ -22,6 +22,7 @@ from .identifiers import check_integer
 from .limits import HOUR_MS
 from .operations import Item, Key
 from .schema import Bucket, StoredLimits
+from .tally import Tally
 
 DEFAULT_MAX_AGE_MS: Final = 30_000
 DEFAULT_REFUSAL_AGE_MS: Final = 1_000
@@ -141,6 +142,8 @@ class Knowledge:
         self._defaults: Recent[str, Aged[Defaults]] = Recent(max_aged)
         self._ancestors: Recent[tuple[str, str], Aged[Ancestor]] = Recent(max_aged)
         self._items: Recent[Key, Item] = Recent(max_aged)
+        self._refusals: Tally[tuple[str, str]] = Tally(max_buckets)
+        self._guesses: Tally[None] = Tally(1)
 
     # buckets
 
@@ -174,6 +177,24 @@ class Knowledge:
     def forget_bucket(self, entity_id: str, resource: str) -> None:
         """Forget a bucket that turned out not to exist."""
         self._buckets.pop((entity_id, resource))
+
+    # counted
+
+    def note_refusals(self, entity_id: str, resource: str, refusals: Mapping[str, int]) -> None:
+        """Remember refusals by limit name, until a write of the bucket takes them along."""
+        self._refusals.add((entity_id, resource), refusals)
+
+    def take_refusals(self, entity_id: str, resource: str) -> Mapping[str, int]:
+        """Return the refusals of a bucket that are not written down yet; they are the caller's from now on."""
+        return self._refusals.take((entity_id, resource))
+
+    def note_missed_guess(self) -> None:
+        """Count a write that the table refused because what this process remembered was out of date."""
+        self._guesses.add(None, {"missed": 1})
+
+    def take_missed_guesses(self) -> int:
+        """Return how many guesses missed since this was asked last."""
+        return self._guesses.take(None).get("missed", 0)
 
     # aged
 

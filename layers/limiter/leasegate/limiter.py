@@ -240,6 +240,9 @@ class Limiter(Administrator):
         """Run an acquire; None where the table is unavailable and the limiter allows."""
         try:
             return self._drive(acquire(ask, self._new_request(ask), self._knowledge), timeout_ms)
+        except RateLimitExceeded as error:
+            self._note_refusal(ask, error)
+            raise
         except StoreError as error:
             self._allow_without_table(ask, error)
             return None
@@ -248,6 +251,8 @@ class Limiter(Administrator):
         """Return what one of many acquires ended with."""
         if isinstance(verdict, Grant):
             return self._lease_of(ask, verdict, actor)
+        if isinstance(verdict, RateLimitExceeded):
+            self._note_refusal(ask, verdict)
         if not isinstance(verdict, StoreError):
             return verdict
         try:
@@ -255,6 +260,11 @@ class Limiter(Administrator):
         except LeasegateError as error:
             return error
         return self._lease_of(ask, None, actor)
+
+    def _note_refusal(self, ask: Ask, error: RateLimitExceeded) -> None:
+        """Remember who refused, to be written down with the next grant; see :mod:`leasegate.flows.reporting`."""
+        for refusal in error.refusals:
+            self._knowledge.note_refusals(refusal.entity_id, ask.resource, {refusal.state.name: 1})
 
     def _allow_without_table(self, ask: Ask, error: StoreError) -> None:
         """Return where the limiter was told to allow what the table does not answer; else raise or refuse."""

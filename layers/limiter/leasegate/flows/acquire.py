@@ -30,8 +30,9 @@ from .leased import LeaseWriter
 from .levels import Level, Read, Refuse, Write
 from .planning import Planner
 from .refreshing import Belief
+from .reporting import Reporter
 from .settle import correct
-from .spending import Request
+from .spending import Amounts, Request
 
 _MAX_ROUND_TRIPS: Final = 24
 
@@ -76,9 +77,11 @@ class _Acquire:
             request,
             knowledge,
             Belief(ask.resource, request.now_ms, knowledge),
+            ask.grants,
         )
         self._learner = Learner(ask.resource, request, self._planner, knowledge)
         self._climb = Climb(ask, self._planner)
+        self._reporter = Reporter(ask.resource, knowledge)
         self._transactions = 0
         self._lease = LeaseWriter(ask.terms, self._learner) if ask.terms is not None and is_durable else None
 
@@ -102,12 +105,9 @@ class _Acquire:
                 return self._grant(path)
             if self._becomes_durable(writes):
                 continue
-            if self._lease is not None and all(write.amounts is not None for _, write in writes):
-                grant = yield from self._lease.write(self._grant(path), writes, self._token())
-                if grant is not None:
-                    return grant
-                continue
-            yield from self._write(writes)
+            grant = yield from self._send(path, writes)
+            if grant is not None:
+                return grant
         raise StoreThrottled(f"bucket of {self._ask.entity_id} is too contended")
 
     def recall(self) -> Flow[Grant | None]:
@@ -120,7 +120,7 @@ class _Acquire:
             return
         charged = [level for level in self._climb.levels.values() if level.charged]
         undos = tuple(
-            spending.undo(self._bucket_key(level), level.unsure.after, level.unsure.amounts, self._request)
+            self._undo(level, level.unsure.after, level.unsure.amounts)
             for level in self._climb.levels.values()
             if level.unsure is not None and level.unsure.amounts and len(self._climb.levels) > 1
         )
@@ -137,6 +137,22 @@ class _Acquire:
         grant = None if self._lease is None else self._lease.find(items)
         if grant is None:
             self._learner.learn_read(path, keys, items)
+        return grant
+
+    def _send(self, path: Path, writes: list[tuple[Level, Write]]) -> Flow[Grant | None]:
+        """Make the writes, and what there is to report with them; return a grant where that is all of it."""
+        writes, report = self._reporter.take_along(writes)
+        grant = None
+        try:
+            if self._lease is not None and all(write.amounts is not None for _, write in writes):
+                grant = yield from self._lease.write(self._grant(path), writes, self._token())
+            else:
+                yield from self._write(writes)
+        except LeasegateError:
+            if self._lease is None or not self._lease.is_unsure:
+                self._reporter.put_back(writes, report)
+            raise
+        self._reporter.put_back(writes, report)
         return grant
 
     def _write(self, writes: list[tuple[Level, Write]]) -> Flow[None]:
@@ -222,12 +238,18 @@ class _Acquire:
             yield from self._return(outside, ())
 
     def _return(self, levels: list[Level], undos: tuple[Update, ...]) -> Flow[None]:
-        corrections = [level.charge(self._request).reversal() for level in levels]
+        corrections = [
+            level.charge(self._request).reversal(self._ask.grants(level.charged or {})) for level in levels
+        ]
         for level in levels:
             level.charged = None
         # The bucket remembers the charge under the request's id, so its return needs another.
         request = Request(f"{self._request.id}-", self._request.slot, self._request.now_ms)
         yield from correct(self._ask.resource, corrections, request, self._knowledge, alongside=undos)
+
+    def _undo(self, level: Level, state: Bucket, amounts: Amounts) -> Update:
+        grants = self._ask.grants(amounts)
+        return spending.undo(self._bucket_key(level), state, amounts, self._request, grants=grants)
 
     def _bucket_key(self, level: Level) -> Key:
         return schema.bucket_key(level.entity_id, self._ask.resource)

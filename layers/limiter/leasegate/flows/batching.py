@@ -126,7 +126,8 @@ def _merged(asks: Sequence[Ask]) -> Ask:
     for ask in asks:
         for name, tokens in ask.consume.items():
             consume[name] = consume.get(name, 0) + tokens
-    return replace(asks[0], consume=consume, terms=None, may_hold=asks[0].terms is None)
+    parts = tuple([ask.consume for ask in asks])
+    return replace(asks[0], consume=consume, terms=None, may_hold=asks[0].terms is None, parts=parts)
 
 
 def _split(grant: Grant, asks: Sequence[Ask]) -> list[Verdict]:

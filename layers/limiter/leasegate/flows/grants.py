@@ -53,7 +53,8 @@ class Ask:
     """Who wants to spend what. ``limits`` count where no level has any, ``parent_id`` is a hint.
 
     ``terms`` make the grant a durable lease. Without any, it ``may_hold`` places of a concurrency limit of the
-    entity, or raises :class:`HoldsPlaces` in place of taking them.
+    entity, or raises :class:`HoldsPlaces` in place of taking them. Where it stands for several acquires, ``parts``
+    are what each of them wants.
     """
 
     entity_id: str
@@ -64,6 +65,11 @@ class Ask:
     cascade: Cascade = True
     terms: Terms | None = None
     may_hold: bool = True
+    parts: tuple[Amounts, ...] = ()
+
+    def grants(self, amounts: Amounts) -> int:
+        """Count the acquires that are granted where these amounts are spent: an ancestor may not limit all."""
+        return sum([not part.keys().isdisjoint(amounts) for part in self.parts]) if self.parts else 1
 
 
 class HoldsPlaces(Conflict):
@@ -92,10 +98,10 @@ class Charge:
         """The amounts that were spent, without the places that are held."""
         return {name: tokens for name, tokens in self.amounts.items() if name not in self.holders}
 
-    def reversal(self) -> Correction:
-        """Return what takes it all back."""
+    def reversal(self, grants: int = 0) -> Correction:
+        """Return what takes it all back, and the ``grants`` that it counted."""
         negated = {name: -tokens for name, tokens in self.tokens.items()}
-        return Correction(self.entity_id, negated, self.state, self.holders)
+        return Correction(self.entity_id, negated, self.state, self.holders, -grants)
 
 
 @dataclass(frozen=True, slots=True)

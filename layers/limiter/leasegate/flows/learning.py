@@ -10,7 +10,7 @@ from ..errors import LeasegateError, StoreError
 from ..knowledge import Knowledge
 from ..operations import Applied, Cancelled, Failed, Item, Key, Outcome, Refused
 from ..schema import Bucket
-from . import reading
+from . import reading, spending
 from .climbing import Path
 from .levels import Level, Read, Write
 from .planning import Planner
@@ -83,18 +83,27 @@ class Learner:
     def _take_refused(self, level: Level, write: Write, refused: Refused) -> None:
         if refused.item is None:
             level.state, level.verified, level.absent, level.reading = None, False, True, None
+            self.knowledge.note_missed_guess()
             self.knowledge.forget_bucket(level.entity_id, self.resource)
             return
         state = schema.parse_bucket(refused.item, write.before)
         if self.request.was_applied_to(state) or self._holds_place(write, state):
             self._take_applied(level, write, state)
             return
+        if self._was_missed(write, state):
+            self.knowledge.note_missed_guess()
         if write.before is not None and state.stamp == write.before.stamp:
             level.lost_rebases += write.after.stamp != write.before.stamp
         else:
             self.planner.fresh_defaults = None  # read before this stamp was seen, so perhaps older than it
         level.state, level.verified, level.absent = state, True, False
         self.knowledge.learn_bucket(level.entity_id, self.resource, state)
+
+    def _was_missed(self, write: Write, state: Bucket) -> bool:
+        """Say whether a write was refused though the tokens are there, because the bucket was not as believed."""
+        if write.before is None or state.stamp != write.before.stamp:
+            return True
+        return spending.can_grant(state, write.amounts or {}, self.request.now_ms)
 
     def _holds_place(self, write: Write, state: Bucket) -> bool:
         """Say whether a bucket has a holder that this write lets in: then it was applied, though forgotten."""

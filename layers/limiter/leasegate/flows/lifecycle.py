@@ -47,7 +47,14 @@ def newborn(resolved: Resolved, parent_id: str | None, amounts: Amounts, request
 
 
 def create(
-    entity_id: str, resource: str, state: Bucket, amounts: Amounts, reading: EntityReading, request: Request
+    entity_id: str,
+    resource: str,
+    state: Bucket,
+    amounts: Amounts,
+    reading: EntityReading,
+    request: Request,
+    *,
+    grants: int = 0,
 ) -> tuple[Action, ...]:
     """Create a bucket if all that its limits were resolved from is still so: the actions of a transaction.
 
@@ -56,7 +63,7 @@ def create(
     from writing what matters of a record: IAM takes the attributes of a condition for written ones.
     """
     return (
-        Put(schema.bucket_key(entity_id, resource), _bucket_item(state, amounts, request), ItemAbsent()),
+        Put(schema.bucket_key(entity_id, resource), _bucket_item(state, amounts, request, grants), ItemAbsent()),
         Update(
             schema.entity_key(entity_id),
             (Add(schema.ENTITY_BUCKETS, frozenset({resource})),),
@@ -100,7 +107,9 @@ def rebased(state: Bucket, resolved: Resolved, parent_id: str | None, now_ms: in
     )
 
 
-def rebase(key: Key, seen: Bucket, after: Bucket, amounts: Amounts | None, request: Request) -> Update:
+def rebase(
+    key: Key, seen: Bucket, after: Bucket, amounts: Amounts | None, request: Request, *, grants: int
+) -> Update:
     """Turn the very state that was ``seen`` into ``after``, which has other limits and has spent ``amounts``.
 
     Where ``amounts`` is None nothing was spent, so the bucket must not remember the request.
@@ -117,12 +126,13 @@ def rebase(key: Key, seen: Bucket, after: Bucket, amounts: Amounts | None, reque
         if amounts and amounts.get(name) and not limit.is_concurrent:
             changes.append(Add(schema.used_attribute(name), amounts[name]))
     for name in seen.limits.keys() - after.limits.keys():
-        changes += (Remove(schema.tat_attribute(name)), Remove(schema.used_attribute(name)))
+        attributes = (schema.tat_attribute(name), schema.used_attribute(name), schema.refused_attribute(name))
+        changes += [Remove(attribute) for attribute in attributes]
     changes += _holders_carried_over(seen, after)
     conditions = [Equals(schema.STAMP, seen.stamp), Equals(schema.VERSION, seen.version)]
     changes += (Add(schema.VERSION, 1), Set(schema.WRITTEN_AT, request.now_ms))
     if amounts is not None:
-        changes.append(Set(request.attribute, request.id))
+        changes += (Set(request.attribute, request.id), Add(schema.GRANTS, grants))
     return Update(key, tuple(changes), AllOf(tuple(conditions)))
 
 
@@ -163,7 +173,7 @@ def disable(key: Key, mark_text: str, version: int, now_ms: int) -> Update:
     return Update(key, (Set(schema.STAMP, stamps.off_stamp(now_ms)), Add(schema.VERSION, 1)), AllOf(conditions))
 
 
-def _bucket_item(state: Bucket, amounts: Amounts, request: Request) -> Item:
+def _bucket_item(state: Bucket, amounts: Amounts, request: Request, grants: int = 0) -> Item:
     item: dict[str, Value] = {
         schema.STAMP: state.stamp,
         schema.LIMITS: schema.render_limits(state.limits),
@@ -172,6 +182,8 @@ def _bucket_item(state: Bucket, amounts: Amounts, request: Request) -> Item:
         schema.EXPIRES_AT: state.expires_at_s,
         request.attribute: request.id,
     }
+    if grants:
+        item[schema.GRANTS] = grants
     if state.parent_id is not None:
         item[schema.PARENT] = state.parent_id
     for name, tat in state.tats.items():

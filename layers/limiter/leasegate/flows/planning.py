@@ -6,6 +6,7 @@ nothing will.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,7 +31,7 @@ class Planner:
 
     ``fresh_defaults`` are those that this acquire read itself, ``parent_hint`` what its caller said;
     ``cascades`` says whether ancestors spend too, ``is_atomic`` whether all levels do in one transaction;
-    ``belief`` notes what aged knowledge the plans rest on.
+    ``belief`` notes what aged knowledge the plans rest on; ``grants`` counts the acquires that amounts answer.
     """
 
     resource: str
@@ -42,6 +43,7 @@ class Planner:
     request: Request
     knowledge: Knowledge
     belief: Belief
+    grants: Callable[[Amounts], int]
     fresh_defaults: Defaults | None = None
 
     def plan(self, level: Level) -> Step:
@@ -113,7 +115,8 @@ class Planner:
         key = schema.bucket_key(level.entity_id, self.resource)
         if level.verified and holding.must_clear_first(state, amounts):
             return self._clear(key, state, holding.clearable(state, state.limits, self.request.now_ms))
-        update = spending.charge(key, state, amounts, self.request, hold_parent=self.cascades)
+        grants = self.grants(amounts)
+        update = spending.charge(key, state, amounts, self.request, hold_parent=self.cascades, grants=grants)
         # A lone update returns what it left; what a transaction leaves can only be expected.
         after = spending.after_charge(state, amounts, self.request) if self.is_atomic else state
         return Write((update,), state, after, amounts)
@@ -162,7 +165,10 @@ class Planner:
         amounts = self._amounts(level, resolved.limits)
         self._check(level, resolved.limits, amounts)
         state = lifecycle.newborn(resolved, entity.entity.parent_id, amounts, self.request)
-        actions = lifecycle.create(level.entity_id, self.resource, state, amounts, entity, self.request)
+        grants = self.grants(amounts)
+        actions = lifecycle.create(
+            level.entity_id, self.resource, state, amounts, entity, self.request, grants=grants
+        )
         return Write(actions, None, state, amounts)
 
     # --- what is disabled ----------------------------------------------------------------------------
@@ -223,7 +229,9 @@ class Planner:
         carried = lifecycle.rebased(state, resolved, level.parent_id, self.request.now_ms)
         amounts = wanted if spending.can_grant(carried, wanted, self.request.now_ms) else None
         after = spending.after_charge(carried, amounts or {}, self.request)
-        return Write((lifecycle.rebase(key, state, after, amounts, self.request),), state, after, amounts)
+        grants = 0 if amounts is None else self.grants(amounts)
+        update = lifecycle.rebase(key, state, after, amounts, self.request, grants=grants)
+        return Write((update,), state, after, amounts)
 
     # --- pieces --------------------------------------------------------------------------------------
 

@@ -39,14 +39,15 @@ MAX_ROUND_TRIPS: Final = 16
 class Correction:
     """Signed tokens by limit name for one bucket, positive ones spent (into debt), negative ones returned.
 
-    Besides, the holders that leave. ``state`` is the bucket as last seen; None where it was never seen. Names it
-    does not limit are left out.
+    Besides, the holders that leave, and the ``grants`` that count no longer (negative). ``state`` is the bucket as
+    last seen; None where it was never seen. Names it does not limit are left out.
     """
 
     entity_id: str
     amounts: Amounts
     state: Bucket | None
     leaving: HolderIds = field(default_factory=dict)
+    grants: int = 0
     absent: bool = False
     limits: Limits | None = None
     parent_id: str | None = None
@@ -63,10 +64,10 @@ class Correction:
         if state is None:
             return self._create(resource, request)
         holds = any(holder in state.holders.get(name, {}) for name, ids in self.leaving.items() for holder in ids)
-        if not holds and not spending.correctable(state, self.amounts):
+        if not holds and not self.grants and not spending.correctable(state, self.amounts):
             return ()
         key = schema.bucket_key(self.entity_id, resource)
-        return (spending.correct(key, state, self.amounts, self.leaving, request),)
+        return (spending.correct(key, state, self.amounts, self.leaving, request, grants=self.grants),)
 
     def _create(self, resource: str, request: Request) -> tuple[Action, ...]:
         limits = self.limits or {}

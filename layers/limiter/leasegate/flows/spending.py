@@ -82,12 +82,17 @@ def holds_until_ms(limit: Limit, now_ms: int, ends_at_ms: int | None) -> int:
     return until_ms if ends_at_ms is None else min(until_ms, ends_at_ms)
 
 
-def charge(key: Key, state: Bucket, amounts: Amounts, request: Request, *, hold_parent: bool) -> Update:
-    """Spend what is there, under the limits and (if the cascade follows it) the parent of ``state``."""
+def charge(
+    key: Key, state: Bucket, amounts: Amounts, request: Request, *, hold_parent: bool, grants: int
+) -> Update:
+    """Spend what is there, under the limits and (if the cascade follows it) the parent of ``state``.
+
+    It answers so many acquires at once (``grants``).
+    """
     conditions: list[Condition] = [Equals(schema.STAMP, state.stamp)]
     if hold_parent:
         conditions.append(as_read(schema.PARENT, state.parent_id))
-    changes: list[Change] = []
+    changes: list[Change] = [Add(schema.GRANTS, grants)]
     for name, cost in amounts.items():
         limit = state.limits[name]
         if limit.is_concurrent:
@@ -114,15 +119,17 @@ def correct(
     request: Request,
     *,
     hold_parent: bool = False,
+    grants: int = 0,
 ) -> Update:
     """Spend tokens (positive amounts, into debt if need be) or give them back (negative ones); let holders go.
 
-    Whatever the stamp; names that the bucket no longer limits are left out.
+    Whatever the stamp; names that the bucket no longer limits are left out. ``grants`` are counted, or (negative)
+    no longer.
     """
     conditions: list[Condition] = [Equals(schema.STAMP, state.stamp)]
     if hold_parent:
         conditions.append(as_read(schema.PARENT, state.parent_id))
-    changes: list[Change] = []
+    changes: list[Change] = [Add(schema.GRANTS, grants)] if grants else []
     kept = correctable(state, amounts)
     for name, ids in leaving.items():
         holding.let_go(changes, conditions, name, state.holders.get(name, {}), ids)
@@ -171,9 +178,14 @@ def correctable(state: Bucket, amounts: Amounts) -> Amounts:
     }
 
 
-def undo(key: Key, state: Bucket, amounts: Amounts, request: Request) -> Update:
+def undo(key: Key, state: Bucket, amounts: Amounts, request: Request, *, grants: int) -> Update:
     """Give back a charge of which nobody knows whether it was applied: only where the bucket remembers it."""
-    changes: list[Change] = [Add(schema.VERSION, 1), Remove(request.attribute)]
+    changes: list[Change] = [
+        Add(schema.VERSION, 1),
+        Set(schema.WRITTEN_AT, request.now_ms),
+        Add(schema.GRANTS, -grants),
+        Remove(request.attribute),
+    ]
     conditions: list[Condition] = [Equals(request.attribute, request.id), Equals(schema.STAMP, state.stamp)]
     for name, tokens in amounts.items():
         limit = state.limits[name]
