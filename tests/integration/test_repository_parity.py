@@ -120,7 +120,7 @@ class Chance:
     def operation(self) -> Operation:
         draw = self.random.random()
         if draw < 0.05:
-            return BatchGet(tuple(self.random.choices(KEYS, k=3)))
+            return BatchGet(tuple(self.random.choices(KEYS, k=3)), is_consistent=self.random.random() < 0.5)
         if draw < 0.1:
             return Get(self.random.choice(KEYS), is_consistent=self.random.random() < 0.5)
         if draw < 0.25:

@@ -132,6 +132,18 @@ def test_reads_in_batches_become_one_that_reads_every_item_once(repository: Memo
     assert isinstance(update, Update)
 
 
+def test_a_read_that_may_lag_does_not_answer_for_one_that_may_not(repository: MemoryRepository) -> None:
+    def glance(name: str) -> Flow[bool]:
+        (outcome,) = yield (BatchGet((key(name),), is_consistent=False),)
+        return isinstance(outcome, Found) and key(name) in outcome.items
+
+    drive(write("a"), repository)
+    flows: list[Flow[object]] = [glance("a"), read("a"), glance("b"), read("a")]
+    ended, trips = drive(abreast(flows), repository)
+    assert ended == [True, ["a"], False, ["a"]]
+    assert sizes(trips) == [3]
+
+
 def test_a_read_that_fails_fails_for_all_who_wait_for_it() -> None:
     def try_to_read(name: str) -> Flow[str]:
         (outcome,) = yield (BatchGet((key(name),)),)

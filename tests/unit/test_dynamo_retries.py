@@ -119,9 +119,9 @@ def failure(outcome: Outcome) -> StoreError:
     return outcome.error
 
 
-def unprocessed(*keys: Key) -> Mapping[str, Any]:
+def unprocessed(*keys: Key, is_consistent: bool = True) -> Mapping[str, Any]:
     wire_keys = [{"PK": {"S": key.pk}, "SK": {"S": key.sk}} for key in keys]
-    return {"table": {"Keys": wire_keys, "ConsistentRead": True}}
+    return {"table": {"Keys": wire_keys, "ConsistentRead": is_consistent}}
 
 
 # --- repeating -------------------------------------------------------------------------------------
@@ -362,13 +362,15 @@ ITEM_A = {"PK": {"S": "a"}, "SK": {"S": "s"}, "n": {"N": "1"}}
 ITEM_B = {"PK": {"S": "b"}, "SK": {"S": "s"}, "n": {"N": "2"}}
 
 
-def test_unprocessed_keys_are_asked_for_again_and_only_they() -> None:
+@pytest.mark.parametrize("is_consistent", [True, False])
+def test_unprocessed_keys_are_asked_for_again_and_only_they(is_consistent: bool) -> None:
+    asked = [unprocessed(A, B, is_consistent=is_consistent), unprocessed(B, is_consistent=is_consistent)]
     client = ScriptedClient(
-        {"Responses": {"table": [ITEM_A]}, "UnprocessedKeys": unprocessed(B)},
+        {"Responses": {"table": [ITEM_A]}, "UnprocessedKeys": asked[1]},
         {"Responses": {"table": [ITEM_B]}, "UnprocessedKeys": {}},
     )
-    assert answer(client, BatchGet((A, B))) == Found({A: {"n": 1}, B: {"n": 2}})
-    assert [request["RequestItems"] for request in client.requests] == [unprocessed(A, B), unprocessed(B)]
+    assert answer(client, BatchGet((A, B), is_consistent)) == Found({A: {"n": 1}, B: {"n": 2}})
+    assert [request["RequestItems"] for request in client.requests] == asked
 
 
 def test_an_unanswered_key_is_never_taken_for_absent() -> None:

@@ -231,6 +231,7 @@ def test_one_item_costs_a_unit_for_each_four_kilobytes_and_half_of_it_without_co
     assert bench.cost(Get(KEY, is_consistent=False)) == Usage(1, read_units=1)
     assert bench.cost(Get(OTHER)) == Usage(1, read_units=1)
     assert bench.cost(Get(OTHER, is_consistent=False)) == Usage(1, read_units=0.5)
+    assert bench.cost(BatchGet((KEY, OTHER), is_consistent=False)) == Usage(1, read_units=1.5)
 
 
 def test_units_are_whole_numbers_as_long_as_no_read_costs_a_half(bench: Bench) -> None:

@@ -130,9 +130,8 @@ class Meter:
     def _bill(self, operation: Operation, outcome: Outcome) -> Usage:
         match operation:
             case BatchGet(keys):
-                unique = set(keys)
-                calls = -(-len(unique) // _KEYS_IN_A_CALL_MAX)
-                return Usage(calls, read_units=self._bill_batch(unique, outcome))
+                calls = -(-len(set(keys)) // _KEYS_IN_A_CALL_MAX)
+                return Usage(calls, read_units=self._bill_batch(operation, outcome))
             case Get():
                 return Usage(1, read_units=self._bill_get(operation, outcome))
             case Query():
@@ -144,21 +143,22 @@ class Meter:
             case Update() | Put() | Delete():
                 return Usage(1, write_units=self._bill_write(operation, outcome))
 
-    def _bill_batch(self, keys: set[Key], outcome: Outcome) -> int:
+    def _bill_batch(self, batch: BatchGet, outcome: Outcome) -> float:
         if not isinstance(outcome, Found):
             return 0
-        for key in keys:
-            self._items[key] = outcome.items.get(key)
-        return sum([read_units(key, outcome.items.get(key)) for key in keys])
+        return sum([self._bill_item(key, outcome, is_consistent=batch.is_consistent) for key in set(batch.keys)])
 
     def _bill_get(self, get: Get, outcome: Outcome) -> float:
         if not isinstance(outcome, Found):
             return 0
-        item = outcome.items.get(get.key)
-        if get.is_consistent or get.key not in self._items:  # else what was seen before may be newer
-            self._items[get.key] = item
-        units = read_units(get.key, item)
-        return units if get.is_consistent else halved(units)
+        return self._bill_item(get.key, outcome, is_consistent=get.is_consistent)
+
+    def _bill_item(self, key: Key, found: Found, *, is_consistent: bool) -> float:
+        item = found.items.get(key)
+        if is_consistent or key not in self._items:  # else what was seen before may be newer
+            self._items[key] = item
+        units = read_units(key, item)
+        return units if is_consistent else halved(units)
 
     def _bill_query(self, query: Query, outcome: Outcome) -> float:
         if not isinstance(outcome, Page):

@@ -240,13 +240,14 @@ class Transact:
 
 @dataclass(frozen=True, slots=True)
 class BatchGet:
-    """Read items by their keys, strongly consistent each, but together no snapshot.
+    """Read items by their keys; together they are no snapshot.
 
     Outcome: :class:`Found`, complete: a key without an item in it has no item. Anything less is
-    :class:`Failed`.
+    :class:`Failed`. ``is_consistent`` as for :class:`Get`, for each item.
     """
 
     keys: tuple[Key, ...]
+    is_consistent: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,14 +45,14 @@ def abreast[T](flows: Sequence[Flow[T]]) -> Flow[list[T | LeasegateError]]:
 
 
 def _join(round_trips: list[tuple[Operation, ...]]) -> tuple[tuple[Operation, ...], list[list[int]]]:
-    """Join round trips into one, all reads in batches being one read; say where each finds its outcomes."""
+    """Join round trips into one, all consistent batches being one; say where each finds its outcomes."""
     batch = BatchGet(
         tuple(
             dict.fromkeys(
                 key
                 for operations in round_trips
                 for operation in operations
-                if isinstance(operation, BatchGet)
+                if isinstance(operation, BatchGet) and operation.is_consistent
                 for key in operation.keys
             )
         )
@@ -62,7 +62,7 @@ def _join(round_trips: list[tuple[Operation, ...]]) -> tuple[tuple[Operation, ..
     for operations in round_trips:
         own: list[int] = []
         for operation in operations:
-            if isinstance(operation, BatchGet):
+            if isinstance(operation, BatchGet) and operation.is_consistent:
                 own.append(0)
             else:
                 own.append(len(joined))

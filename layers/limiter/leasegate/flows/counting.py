@@ -115,8 +115,7 @@ def count_usage(changes: Sequence[BucketChange], plan: UsagePlan, now_ms: int, t
     counted = Counted()
     groups = _grouped(changes, plan, now_ms, counted)
     counted.groups = len(groups)
-    pending = yield from _look_up(groups, totals, counted)
-    repeated = _repeated(pending)
+    known = pending = yield from _look_up(groups, totals, counted)
     for _ in range(_MAX_WRITES):
         writes = [(group, after) for group in pending if (after := group.after()) is not None]
         pending = []
@@ -130,7 +129,7 @@ def count_usage(changes: Sequence[BucketChange], plan: UsagePlan, now_ms: int, t
             break
     for group in pending:
         _fail(group, StoreThrottled(f"{group.key.pk} is counted by too many at once"), counted)
-    counted.duplicates = len(repeated - counted.failures.keys())
+    counted.duplicates = len(_repeated(known) - counted.failures.keys())
     return counted
 
 
@@ -181,7 +180,8 @@ def _look_up(groups: list[_Group], totals: Totals, counted: Counted) -> Flow[lis
             unknown.append(group)
     if not unknown:
         return groups
-    (outcome,) = yield (BatchGet(tuple([group.key for group in unknown])),)
+    # What is read need not be the latest: the write is held to it, and its refusal brings the latest.
+    (outcome,) = yield (BatchGet(tuple([group.key for group in unknown]), is_consistent=False),)
     if isinstance(outcome, Failed):
         for group in unknown:
             _fail(group, outcome.error, counted)
@@ -194,7 +194,7 @@ def _look_up(groups: list[_Group], totals: Totals, counted: Counted) -> Flow[lis
 
 
 def _repeated(groups: list[_Group]) -> set[int]:
-    """Return the places of changes that are counted in every window already."""
+    """Return the places of changes that were counted in every window already, as the last writes found them."""
     fresh = {place for group in groups for place in group.fresh()}
     return {place for group in groups for place in group.changes} - fresh
 

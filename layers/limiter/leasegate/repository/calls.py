@@ -92,9 +92,14 @@ class Desk:
                 check_transaction(operation)
                 actions = [self._action(action) for action in operation.actions]
                 return (TransactCall(self._client, actions, operation.token),)
-            case BatchGet(keys):
+            case BatchGet(keys, is_consistent):
                 chunks = batched(dict.fromkeys(keys), _KEYS_IN_A_BATCH_MAX, strict=False)
-                return tuple([BatchGetCall(self._client, self._table_name, chunk) for chunk in chunks])
+                return tuple(
+                    [
+                        BatchGetCall(self._client, self._table_name, chunk, is_consistent=is_consistent)
+                        for chunk in chunks
+                    ]
+                )
             case Get():
                 return (GetCall(self._client, self._table_name, operation),)
             case Query():

@@ -43,17 +43,20 @@ class GetCall:
 class BatchGetCall:
     """BatchGetItem of at most 100 keys; keeps what was found, and asks again only for what was not answered."""
 
-    __slots__ = ("_client", "_found", "_pending", "_table_name")
+    __slots__ = ("_client", "_found", "_is_consistent", "_pending", "_table_name")
     writes: Final = False
 
-    def __init__(self, client: DynamoDBClient, table_name: str, keys: tuple[Key, ...]) -> None:
+    def __init__(
+        self, client: DynamoDBClient, table_name: str, keys: tuple[Key, ...], *, is_consistent: bool
+    ) -> None:
         self._client = client
         self._table_name = table_name
+        self._is_consistent = is_consistent
         self._found: dict[Key, Item] = {}
         self._pending: list[Mapping[str, Wire]] = [encode_key(key) for key in keys]
 
     def send(self) -> Outcome:
-        request: Request = {self._table_name: {"Keys": self._pending, "ConsistentRead": True}}
+        request: Request = {self._table_name: {"Keys": self._pending, "ConsistentRead": self._is_consistent}}
         answer = self._client.batch_get_item(RequestItems=request)
         for items in answer["Responses"].values():
             for attributes in items:
