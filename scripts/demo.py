@@ -2,7 +2,8 @@
 
 Brings up a stack of its own, stores limits with the library, lets several clients ask the API at once until
 each has been refused, shows what happened, and checks that no more was granted than the limits allow. Then one
-client loses answers and asks again (:mod:`scripts.gateway`).
+client loses answers and asks again (:mod:`scripts.gateway`), and what is counted from the table's stream is held
+to what both parts spent (:mod:`scripts.ledger`).
 """
 
 import os
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from leasegate import Limit, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
-from scripts import gateway
+from scripts import gateway, ledger
 from scripts.api import Answer, ApiClient
 from scripts.deployment import dynamodb_client
 from scripts.processes import StartError, end_like_interrupted
@@ -72,6 +73,10 @@ def main() -> int:
                 steps = gateway.spend_a_day(stack.api())
             console.print(gateway.render(steps))
             passed = passed and all(each.is_right for each in steps)
+            with step("Waiting until all that is counted from the table's stream"):
+                counts = ledger.await_counts(stack.api(), [spent(asked), gateway.SPENT])
+            console.print(ledger.render(counts))
+            passed = passed and all(count.is_right for count in counts)
             say("Taking the stack down.")
     except StartError as error:
         say(f"[red]Failed:[/] {escape(str(error))}")
@@ -127,6 +132,12 @@ def ask_once(api: ApiClient, client: str, started: float) -> Asked:
     began = time.monotonic() - started
     answer = api.post("/acquire", body)
     return Asked(client, began, time.monotonic() - started, answer)
+
+
+def spent(asked: list[Asked]) -> ledger.Spent:
+    """Return what the clients were granted together."""
+    granted = sum(one.is_granted for one in asked)
+    return ledger.Spent(ENTITY, granted, {name: granted * tokens for name, tokens in CONSUME.items()})
 
 
 def show(asked: list[Asked]) -> None:

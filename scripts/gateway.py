@@ -14,12 +14,15 @@ from rich.table import Table
 
 from leasegate import Limit, Limiter
 from scripts.api import Answer, ApiClient
+from scripts.ledger import Spent
 
 ENTITY: Final = "key-2"
 RESOURCE: Final = "gpt-4"
 LIMITS: Final = (Limit("tpd", 10_000, 1, 86_400_000), Limit.concurrent("streams", 2, lease_seconds=600))
 ESTIMATE: Final = 500
 USED: Final = 812
+SPENT: Final = Spent(ENTITY, 3, {"tpd": USED + 2 * ESTIMATE})
+"""What is spent in the end: three grants, of which one was settled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from scripts.costs.administration import ADMINISTRATION
 from scripts.costs.leases import LEASES
 from scripts.costs.sizes import render_crowds, render_sizes
 from scripts.costs.tables import Row, Situation, Table, measure
+from scripts.costs.usage import USAGE
 
 README: Final = Path(__file__).parents[2] / "README.md"
-SITUATIONS: Final[Mapping[str, Situation]] = {**ACQUIRES, **LEASES, **ADMINISTRATION}
+SITUATIONS: Final[Mapping[str, Situation]] = {**ACQUIRES, **LEASES, **ADMINISTRATION, **USAGE}
 
 
 def measure_situation(situation: str, table: Table) -> Row:
@@ -36,6 +37,7 @@ def render_readme(text: str) -> str:
         "situations": render_situations("an acquire", ACQUIRES),
         "leases": render_situations("to", LEASES),
         "administration": render_situations("to", ADMINISTRATION),
+        "usage": render_situations("to", USAGE),
         "sizes": render_sizes(),
         "crowds": render_crowds(),
     }

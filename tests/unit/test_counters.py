@@ -308,6 +308,24 @@ def test_a_changed_limit_is_a_missed_guess(table: MemoryTable, limiter: Limiter)
     assert missed(table, limiter) == 1
 
 
+def test_limits_that_others_put_in_place_first_are_a_missed_guess(table: MemoryTable, limiter: Limiter) -> None:
+    table.process().set_limits("key", [Limit.per_minute("rpm", 60), Limit.per_minute("images", 5)])
+    limiter._knowledge.take_missed_guesses()
+    table.before_trip(3, lambda: table.process().acquire("key", "gpt-4", {"images": 1}))
+    limiter.acquire("key", "gpt-4", {"images": 1})
+    assert limiter._knowledge.take_missed_guesses() == 1
+
+
+def test_a_mark_that_moved_on_under_the_carrying_over_is_a_missed_guess(
+    table: MemoryTable, limiter: Limiter
+) -> None:
+    table.process().set_limits("key", [Limit.per_minute("rpm", 60), Limit.per_minute("images", 5)])
+    limiter._knowledge.take_missed_guesses()
+    table.before_trip(3, lambda: table.process().adjust("key", "gpt-4", {"rpm": 1}))
+    limiter.acquire("key", "gpt-4", {"images": 1})
+    assert limiter._knowledge.take_missed_guesses() == 1
+
+
 def test_a_bucket_that_is_gone_is_a_missed_guess(table: MemoryTable, limiter: Limiter) -> None:
     table.memory.delete(schema.bucket_key("key", "gpt-4"))
     assert missed(table, limiter) == 1

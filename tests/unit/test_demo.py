@@ -1,9 +1,11 @@
 """The demonstration's own judgement of what it saw."""
 
 import json
+from collections.abc import Sequence
 
 from scripts.api import Answer
-from scripts.demo import LIMITS, Asked, check
+from scripts.demo import LIMITS, Asked, check, spent
+from scripts.ledger import Counted, Spent, await_counts
 
 GRANTED = Answer(200, {}, json.dumps({"granted": True}).encode())
 REFUSED = Answer(429, {}, json.dumps({"violated-policies": ["tpm"]}).encode())
@@ -41,3 +43,53 @@ def test_a_run_without_a_refusal_or_without_a_grant_shows_nothing() -> None:
 
 def test_any_other_answer_fails() -> None:
     assert not check(asked(GRANTED, REFUSED, FORBIDDEN))
+
+
+# --- what was counted --------------------------------------------------------------------------------
+
+SPENT = Spent("key-1", 2, {"rpm": 2, "tpm": 1_000})
+
+
+def window(grants: int, rpm: int, tpm: int) -> dict[str, object]:
+    return {"grants": grants, "limits": {"rpm": {"tokens": rpm}, "tpm": {"tokens": tpm}}}
+
+
+class ScriptedApi:
+    """Answers with these windows, one list after the other, and the last one for ever."""
+
+    def __init__(self, *answers: Sequence[object]) -> None:
+        self._answers = list(answers)
+        self.asked = 0
+
+    def get(self, path: str) -> Answer:
+        assert path == "/entities/key-1/usage?resource=gpt-4&window=hour"
+        self.asked += 1
+        windows = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return Answer(200, {}, json.dumps({"items": windows}).encode())
+
+
+def test_the_clients_spent_what_they_were_granted_together() -> None:
+    assert spent(asked(GRANTED, REFUSED, GRANTED)) == SPENT
+
+
+def test_two_hours_are_counted_together() -> None:
+    assert Counted(SPENT, [window(1, 1, 500), window(1, 1, 500)]).is_right
+
+
+def test_a_token_or_a_grant_too_few_or_too_many_is_wrong() -> None:
+    for windows in ([], [window(2, 2, 999)], [window(2, 2, 1_001)], [window(1, 2, 1_000)], [window(2, 3, 1_000)]):
+        assert not Counted(SPENT, windows).is_right
+
+
+def test_it_is_asked_until_all_is_counted() -> None:
+    api = ScriptedApi([], [window(1, 1, 500)], [window(2, 2, 1_000)])
+    (counted,) = await_counts(api, [SPENT])  # type: ignore[arg-type]  # it only gets
+    assert counted.is_right
+    assert api.asked == 3
+
+
+def test_what_is_never_counted_is_shown_as_it_is() -> None:
+    api = ScriptedApi([window(1, 1, 500)])
+    (counted,) = await_counts(api, [SPENT], deadline_s=0)  # type: ignore[arg-type]  # it only gets
+    assert not counted.is_right
+    assert counted.tokens("tpm") == 500

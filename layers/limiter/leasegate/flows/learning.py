@@ -101,7 +101,7 @@ class Learner:
 
     def _was_missed(self, write: Write, state: Bucket) -> bool:
         """Say whether a write was refused though the tokens are there, because the bucket was not as believed."""
-        if write.before is None or state.stamp != write.before.stamp:
+        if write.before is None or not state.stamp == write.before.stamp == write.after.stamp:
             return True
         return spending.can_grant(state, write.amounts or {}, self.request.now_ms)
 
