@@ -51,6 +51,8 @@ class Stack:
     admin_function_name: str
     backfill_function_name: str
     sweep_function_name: str
+    aggregator_function_name: str
+    usage_dead_letters_url: str
     layer_arn: str
     pid: int
     build_folder: str
@@ -72,11 +74,19 @@ class Stack:
             "AdminFunction": self.admin_function_name,
             "BackfillFunction": self.backfill_function_name,
             "SweepFunction": self.sweep_function_name,
+            "AggregatorFunction": self.aggregator_function_name,
         }[logical_id]
 
     def container_variables(self) -> dict[str, Any]:
         """Return what `sam local invoke --env-vars` needs so that a container talks to this stack."""
-        return {"Parameters": {"DYNAMODB_ENDPOINT": self.container_endpoint_url, "TABLE_NAME": self.table_name}}
+        return {
+            "Parameters": {
+                "DYNAMODB_ENDPOINT": self.container_endpoint_url,
+                "TABLE_NAME": self.table_name,
+                "SQS_ENDPOINT": self.container_endpoint_url,
+                "USAGE_DEAD_LETTERS_URL": self.usage_dead_letters_url,
+            }
+        }
 
 
 def bring_up(folder: Path, build_folder: Path, *, enforce_iam: bool, outlives_caller: bool) -> Stack:
@@ -100,7 +110,7 @@ def bring_up(folder: Path, build_folder: Path, *, enforce_iam: bool, outlives_ca
 def deploy(server: ministack.Server, folder: Path, build_folder: Path) -> Stack:
     """Deploy what was built to an emulator that runs, and wait for the first answer."""
     log = folder / "sam.log"
-    with step("Deploying table, layer, functions and API (sam deploy)"):
+    with step("Deploying table, layer, functions, queue and API (sam deploy)"):
         deployment.deploy(build_folder, server.endpoint_url, log)
         found = deployment.outputs(server.endpoint_url)
     stack = Stack(
@@ -115,6 +125,8 @@ def deploy(server: ministack.Server, folder: Path, build_folder: Path) -> Stack:
         admin_function_name=found["AdminFunctionName"],
         backfill_function_name=found["BackfillFunctionName"],
         sweep_function_name=found["SweepFunctionName"],
+        aggregator_function_name=found["AggregatorFunctionName"],
+        usage_dead_letters_url=found["UsageDeadLettersUrl"],
         layer_arn=found["LayerArn"],
         pid=server.pid,
         build_folder=str(build_folder),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = {"Fn::GetAtt": ["Table", "Arn"]}
 INDEX: Final = {"Fn::Sub": "${Table.Arn}/index/GSI1"}
+QUEUE: Final = {"Fn::GetAtt": ["UsageDeadLetters", "Arn"]}
 
 _LEADING_KEYS: Final = "dynamodb:LeadingKeys"
 _ATTRIBUTES: Final = "dynamodb:Attributes"

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from leasegate import Limiter
+from leasegate import Administrator, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
 from scripts.deployment import dynamodb_client
 from scripts.stack import Stack
 from scripts.toolchain import ROOT, SAM, sam_environment
-from tests.samples import BACKFILL, EVENTS, REQUESTS, SWEEP, seed
+from tests.samples import AGGREGATOR, BACKFILL, EVENTS, REQUESTS, SWEEP, check_counted, seed
 
 # First of all fixtures: no stack is deployed for tests that are skipped.
 pytestmark = pytest.mark.usefixtures("engine")
@@ -74,6 +74,13 @@ def test_a_backfill_runs_in_a_container(stack: Stack, env_vars: Path, built: Pat
 @pytest.mark.parametrize("name", SWEEP)
 def test_a_sweep_runs_in_a_container(stack: Stack, env_vars: Path, built: Path, name: str) -> None:
     assert invoke("SweepFunction", name, built, env_vars)["is_complete"]
+
+
+@pytest.mark.parametrize("name", AGGREGATOR)
+def test_usage_is_counted_in_a_container(stack: Stack, env_vars: Path, built: Path, name: str) -> None:
+    answer = invoke("AggregatorFunction", name, built, env_vars)
+    with DynamoRepository(dynamodb_client(stack.endpoint_url), stack.table_name) as repository:
+        check_counted(Administrator(repository), name, answer)
 
 
 def invoke(function: str, name: str, built: Path, env_vars: Path) -> dict[str, Any]:

@@ -67,6 +67,7 @@ ALLOWED = {
         *("read limits", "spend", "create a bucket", "read one", "scan", "delete", "delete in a transaction"),
     },
     "SweepFunction": {"read limits", "spend", "use the index"},
+    "AggregatorFunction": {"read limits", "spend"},
 }
 
 

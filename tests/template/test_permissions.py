@@ -1,4 +1,4 @@
-"""What the functions may do in the table, against what their code does: nothing more, nothing less.
+"""What the functions may do in the table and the queue, against what their code does: nothing more, nothing less.
 
 Which items and attributes their roles are bound to is tested in ``test_roles``.
 """
@@ -13,10 +13,15 @@ import pytest
 
 import leasegate
 from leasegate import operations
-from tests.roles import INDEX, TABLE, statements_of
+from scripts import template
+from tests.roles import INDEX, QUEUE, TABLE, statements_of
 
 PACKAGE = Path(leasegate.__file__).parent
 FLOWS = PACKAGE / "flows"
+EDGES = [
+    *(PACKAGE.parents[2] / "functions").rglob("*.py"),
+    *(PACKAGE.parent / "leasegate_lambda").rglob("*.py"),
+]
 ACTIONS = {
     operations.BatchGet: "dynamodb:BatchGetItem",
     operations.Check: "dynamodb:ConditionCheckItem",
@@ -29,7 +34,10 @@ ACTIONS = {
 }
 """There is no action for a transaction: it takes those of what is in it."""
 
-FUNCTIONS = ["AcquireFunction", "AdminFunction", "BackfillFunction", "SweepFunction"]
+QUEUE_ACTIONS = {"send_message": "sqs:SendMessage", "send_message_batch": "sqs:SendMessage"}
+"""A batch takes the action of one message."""
+
+FUNCTIONS = ["AcquireFunction", "AdminFunction", "BackfillFunction", "SweepFunction", "AggregatorFunction"]
 
 NEVER_DONE = {
     # The sweep returns tokens, which creates nothing: it finds leases and buckets that are there.
@@ -90,6 +98,8 @@ def flows_of(function: str) -> set[str]:
         return flows_imported(PACKAGE / "limiter.py") | flows_imported(PACKAGE / "lease.py")
     if function == "SweepFunction":
         return flows_imported(PACKAGE / "sweeper.py")
+    if function == "AggregatorFunction":
+        return flows_imported(PACKAGE / "aggregator.py")
     backfill = {"backfill", "checkpoint"}
     if function == "BackfillFunction":
         return backfill
@@ -99,7 +109,30 @@ def flows_of(function: str) -> set[str]:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_what_its_flows_do_and_nothing_else(function: str) -> None:
     allowed = set().union(*(statement.actions for statement in statements_of(function)))
-    assert allowed == actions_of(flows_of(function)) - NEVER_DONE.get(function, set())
+    in_table = {action for action in allowed if action.startswith("dynamodb:")}
+    assert in_table == actions_of(flows_of(function)) - NEVER_DONE.get(function, set())
+    assert allowed - in_table == queue_actions_of(function)
+
+
+def calls_at(path: Path) -> set[str]:
+    """Return the names of the methods that a module calls."""
+    return {
+        node.func.attr
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+
+
+def queue_actions_of(function: str) -> set[str]:
+    """Return the actions in the queue that a function needs: of its own calls, and of modules that it imports."""
+    app = PACKAGE.parents[2] / template.load()["Resources"][function]["Properties"]["CodeUri"] / "app.py"
+    imported = {
+        PACKAGE.parent / f"{node.module.replace('.', '/')}.py"
+        for node in nodes_of(app)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("leasegate_lambda.") and node.module
+    }
+    calls = set().union(*map(calls_at, {app, *imported}))
+    return {action for call, action in QUEUE_ACTIONS.items() if call in calls}
 
 
 def test_what_is_never_done_could_be_done_otherwise() -> None:
@@ -109,6 +142,9 @@ def test_what_is_never_done_could_be_done_otherwise() -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_may_do_it_in_the_table_alone_and_in_the_index_only_read(function: str) -> None:
     for statement in statements_of(function):
+        if any(action.startswith("sqs:") for action in statement.actions):
+            assert statement.resources == (QUEUE,)
+            continue
         assert set(map(repr, statement.resources)) <= {repr(TABLE), repr(INDEX)}
         if INDEX in statement.resources:
             assert not any(
@@ -120,6 +156,8 @@ def test_a_function_may_do_it_in_the_table_alone_and_in_the_index_only_read(func
 def test_whatever_writes_is_bound_to_partition_keys(function: str) -> None:
     reads = {"dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"}
     for statement in statements_of(function):
+        if statement.resources == (QUEUE,):
+            continue
         keys = statement.conditions.get("dynamodb:LeadingKeys", ())
         assert keys or statement.actions <= reads, statement
         assert not any(pattern.startswith("*") for pattern in keys)
@@ -130,6 +168,13 @@ def test_the_sweep_reads_nothing_but_leases() -> None:
         if not any("Update" in action for action in statement.actions):
             expected = "EXPIRY#*" if statement.resources == (INDEX,) else "LEASE#*"
             assert statement.conditions["dynamodb:LeadingKeys"] == (expected,)
+
+
+def test_the_aggregator_touches_totals_alone_and_what_stands_in_them() -> None:
+    in_table = [statement for statement in statements_of("AggregatorFunction") if statement.resources == (TABLE,)]
+    assert {statement.conditions["dynamodb:LeadingKeys"] for statement in in_table} == {("USAGE#*",)}
+    (write,) = [statement for statement in in_table if "dynamodb:UpdateItem" in statement.actions]
+    assert "*" not in write.conditions["dynamodb:Attributes"]
 
 
 def test_every_kind_of_operation_has_its_action() -> None:
@@ -144,14 +189,5 @@ def test_nothing_but_the_backfill_scans() -> None:
 
 
 def test_no_function_scans_behind_the_repositorys_back() -> None:
-    edges = [
-        *(PACKAGE.parents[2] / "functions").rglob("*.py"),
-        *(PACKAGE.parent / "leasegate_lambda").rglob("*.py"),
-    ]
-    calls = {
-        node.func.attr
-        for path in edges
-        for node in nodes_of(path)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    }
+    calls = set().union(*map(calls_at, EDGES))
     assert not calls & {"scan", "query", "get_paginator", "execute_statement"}

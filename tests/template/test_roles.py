@@ -28,12 +28,16 @@ from leasegate import (
     StoreDenied,
 )
 from leasegate.administration.session import wall_clock_ms
+from leasegate.aggregator import Aggregator
 from leasegate.limits import DAY_MS
 from leasegate.records import SweepReport
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.stream import StreamRecord
 from leasegate.sweeper import Sweeper
+from leasegate.windows import DEFAULT_RETENTION_DAYS, LAST_MS, UsagePlan
 from tests.fixtures.functions import TABLE_NAME
 from tests.roles import act_as
+from tests.stream import StreamedMemory
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -188,6 +192,8 @@ READINGS: dict[str, Callable[[Administrator], object]] = {
     "get_resource": lambda admin: admin.get_resource("gpt-4"),
     "list_resources_with_defaults": lambda admin: admin.list_resources_with_defaults(),
     "list_audit": lambda admin: admin.list_audit("entity:key"),
+    "usage": lambda admin: admin.usage("key", "gpt-4"),
+    "resource_usage": lambda admin: admin.resource_usage("gpt-4"),
 }
 
 
@@ -216,7 +222,9 @@ def prepare(limiter: Limiter, client: DynamoDBClient) -> None:
     )
 
 
-@pytest.mark.parametrize("function", ["AcquireFunction", "BackfillFunction", "SweepFunction"])
+@pytest.mark.parametrize(
+    "function", ["AcquireFunction", "BackfillFunction", "SweepFunction", "AggregatorFunction"]
+)
 @pytest.mark.parametrize("change", CHANGES)
 def test_only_administration_changes_limits_and_entities(
     change: str, function: str, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
@@ -257,7 +265,7 @@ def test_administration_deletes_entities_with_all_that_they_have(repository_of: 
     assert admin.get_entity("child").parent_id == "grandparent"
 
 
-@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction", "SweepFunction"])
+@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction", "SweepFunction", "AggregatorFunction"])
 @pytest.mark.parametrize("entity_id", ["key", "stranger"])
 @pytest.mark.parametrize("cascade", [True, False, "transaction"])
 def test_only_acquire_spends(
@@ -303,7 +311,7 @@ def test_the_backfill_may_do_all_that_it_is_for(
     assert snapshot(moto_client, but=("SYSTEM#",)) == others
 
 
-@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction", "SweepFunction"])
+@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction", "SweepFunction", "AggregatorFunction"])
 def test_only_the_backfill_reads_the_whole_table(function: str, repository_of: Open) -> None:
     with pytest.raises(StoreDenied):
         Administrator(repository_of(function)).backfill_registry()
@@ -349,7 +357,7 @@ def tokens_used(client: DynamoDBClient, name: str) -> dict[str, int]:
     return {entity_id: int(item[f"u.{name}"]["N"]) for entity_id, item in buckets.items()}
 
 
-@pytest.mark.parametrize("function", ["AcquireFunction", "BackfillFunction"])
+@pytest.mark.parametrize("function", ["AcquireFunction", "BackfillFunction", "AggregatorFunction"])
 def test_only_the_sweep_finds_what_has_expired(
     function: str, repository_of: Open, moto_client: DynamoDBClient
 ) -> None:
@@ -373,7 +381,7 @@ def test_administration_finds_what_has_expired_and_cannot_end_it(
     assert snapshot(moto_client) == before
 
 
-@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction", "SweepFunction"])
+@pytest.mark.parametrize("function", ["AdminFunction", "BackfillFunction", "SweepFunction", "AggregatorFunction"])
 @pytest.mark.parametrize(
     "end", [DurableLease.settle, DurableLease.release, DurableLease.renew], ids=["settle", "release", "renew"]
 )
@@ -392,6 +400,53 @@ def test_only_acquire_ends_or_renews_the_lease_of_a_caller(
         end(Limiter(repository_of(function)).lease(str(lease.id)))
 
     assert snapshot(moto_client) == before
+
+
+# --- aggregator --------------------------------------------------------------------------------------
+
+
+def spend_and_stream() -> list[StreamRecord]:
+    """Return what the stream reports of a bucket that is spent from, given back to and refuses, over an hour."""
+    memory = StreamedMemory()
+    now_ms = wall_clock_ms()
+    limiter = Limiter(memory, clock=lambda: now_ms)
+    limits = [*RPM, Limit.concurrent("slots", 4, 60)]
+    for _ in range(20):
+        now_ms += 200_000
+        with limiter.acquire("key", "gpt-4", {"rpm": 10, "slots": 1}, limits=limits) as lease:
+            lease.adjust({"rpm": -3})
+        with suppress(RateLimitExceeded):
+            limiter.acquire("key", "gpt-4", {"rpm": 60, "slots": 1}, limits=limits)
+    return memory.records
+
+
+def test_the_aggregator_may_do_all_that_it_is_for(
+    repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+) -> None:
+    prepare(limiter, moto_client)
+    others = snapshot(moto_client)
+    records = spend_and_stream()
+    plan = UsagePlan(DEFAULT_RETENTION_DAYS)
+
+    for start in range(0, len(records), 7):
+        for batch in (records[start : start + 7], records[: start + 4]):
+            report = Aggregator(repository_of("AggregatorFunction"), plan=plan).count(batch)
+            assert (report.failures, report.unreadable) == ({}, {})
+
+    assert snapshot(moto_client, but=("USAGE#",)) == others
+    records_by_day = limiter.usage("key", "gpt-4", "day", 0, LAST_MS).items
+    assert sum(record.limits["rpm"].tokens for record in records_by_day) == 20 * 7
+
+
+@pytest.mark.parametrize("function", ["AcquireFunction", "AdminFunction", "BackfillFunction", "SweepFunction"])
+def test_only_the_aggregator_counts_usage(function: str, repository_of: Open, moto_client: DynamoDBClient) -> None:
+    records = spend_and_stream()
+
+    report = Aggregator(repository_of(function)).count(records)
+
+    assert len(report.failures) == len(records)
+    assert all(isinstance(error, StoreDenied) for error in report.failures.values())
+    assert snapshot(moto_client) == []
 
 
 # --- single calls that no flow makes ----------------------------------------------------------------
@@ -458,6 +513,7 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
         ("record a change", put("AUDIT#system", "1")),
         ("delete a lease", delete("LEASE#a", "#STATE")),
         ("look for leases", query("GSI1PK", "EXPIRY#0", "GSI1")),
+        ("count usage", update("USAGE#key#gpt-4", "u.rpm", "hour#2026-11-21T22:00Z")),
         ("delete in a transaction", in_transaction("Delete", {"Key": key("ENTITY#key")})),
         ("put in a transaction", in_transaction("Put", {"Item": key("ENTITY#key")})),
     ],
@@ -472,6 +528,7 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
         ("forget an operation", delete("OPERATION#key#a", "#STATE")),
         ("store a lease", put("LEASE#a", "#STATE")),
         ("end a lease", update("LEASE#a", "ended", "#STATE")),
+        ("count usage", update("USAGE#key#gpt-4", "u.rpm", "hour#2026-11-21T22:00Z")),
         ("make a bucket in a transaction", in_transaction("Put", {"Item": key("BUCKET#key#gpt-4", "#STATE")})),
     ],
     "BackfillFunction": [
@@ -481,6 +538,7 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
         ("set system defaults", update("SYSTEM#", "limits", "#LIMITS")),
         ("put an entity", put("ENTITY#key")),
         ("spend", update("BUCKET#key#gpt-4", "v.rpm", "#STATE")),
+        ("count usage", update("USAGE#key#gpt-4", "u.rpm", "hour#2026-11-21T22:00Z")),
         ("record a change", put("AUDIT#system", "1")),
     ],
     "SweepFunction": [
@@ -507,6 +565,23 @@ DENIED: dict[str, list[tuple[str, Callable[[DynamoDBClient], object]]]] = {
         ("list the children of an entity", query("GSI1PK", "PARENT#key", "GSI1")),
         ("list limits", query("PK", "ENTITY#key")),
         ("list records", query("PK", "AUDIT#system")),
+        ("count usage", update("USAGE#key#gpt-4", "u.rpm", "hour#2026-11-21T22:00Z")),
+    ],
+    "AggregatorFunction": [
+        ("put totals", put("USAGE#key#gpt-4", "hour#2026-11-21T22:00Z")),
+        ("delete totals", delete("USAGE#key#gpt-4", "hour#2026-11-21T22:00Z")),
+        ("write something else into totals", update("USAGE#key#gpt-4", "limits", "hour#2026-11-21T22:00Z")),
+        ("list totals", query("PK", "USAGE#key#gpt-4")),
+        ("rank totals", query("GSI1PK", "USAGE#gpt-4#hour#2026-11-21T22:00Z#0", "GSI1")),
+        ("read a bucket", read("BUCKET#key#gpt-4", "#STATE")),
+        ("spend", update("BUCKET#key#gpt-4", "u.rpm", "#STATE")),
+        ("make a bucket", put("BUCKET#key#gpt-4", "#STATE")),
+        ("put an entity", put("ENTITY#key")),
+        ("read limits", read("ENTITY#key", "#LIMITS#")),
+        ("end a lease", update("LEASE#a", "ttl", "#STATE")),
+        ("change the registry", update("SYSTEM#", "n", "#RESOURCES")),
+        ("record a change", put("AUDIT#system", "1")),
+        ("put totals in a transaction", in_transaction("Put", {"Item": key("USAGE#key#gpt-4", "hour#x")})),
     ],
 }
 
