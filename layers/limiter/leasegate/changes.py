@@ -56,8 +56,8 @@ class BucketChange:
 
     @property
     def counts(self) -> bool:
-        """Whether it adds to any total; a mark, say, does not."""
-        return bool(self.tokens or self.grants or self.refused)
+        """Whether it says anything of its window; a mark on a full bucket, say, does not."""
+        return bool(self.tokens or self.grants or self.refused or any(self.peaks.values()))
 
 
 def read_change(key: Key, before: Item | None, after: Item) -> BucketChange:

@@ -21,10 +21,17 @@ def read_record(record: StreamRecord) -> BucketChange | None:
     try:
         content = record["dynamodb"]
         key = decode_key(content["Keys"])
-        if record["eventName"] == "REMOVE":
-            return None
-        before = content.get("OldImage")
-        return read_change(key, None if before is None else decode_item(before), decode_item(content["NewImage"]))
+        match record["eventName"]:
+            case "REMOVE":
+                return None
+            case "INSERT":
+                before = None
+            case "MODIFY":
+                # Without what was there before, all that was ever spent would count as spent now.
+                before = decode_item(content["OldImage"])
+            case name:
+                raise ValueError(f"{name} is no change of an item")
+        return read_change(key, before, decode_item(content["NewImage"]))
     except (AttributeError, KeyError, StoreError, TypeError, ValueError) as error:
         raise UnreadableChange(f"{type(error).__name__}: {error}") from error
 

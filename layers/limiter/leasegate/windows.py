@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,8 +45,8 @@ def window_start_ms(window: Window, at_ms: int) -> int:
 def window_end_ms(window: Window, start_ms: int) -> int:
     """Return the end of the window that begins at ``start_ms``: the start of the next one."""
     if window == "month":
-        # From any first of a month, 31 days lead into the next one.
-        return window_start_ms(window, start_ms + 31 * DAY_MS)
+        first = to_time(start_ms)
+        return start_ms + monthrange(first.year, first.month)[1] * DAY_MS
     return start_ms + _LENGTHS_MS[window]
 
 
