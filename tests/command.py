@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from leasegate import Limiter
 from leasegate.cli.application import leasegate
-from leasegate.cli.session import Settings
+from leasegate.cli.services import Client, Services
+from leasegate.cli.session import Connections, Settings
 from leasegate.repository import Repository
 from leasegate.repository.memory import MemoryRepository
 
@@ -19,11 +20,15 @@ NOON_MS = 1_767_268_800_000
 
 
 class Command:
-    """Runs commands, one after the other, on one table; what they were told of it is in ``settings``."""
+    """Runs commands, one after the other, on one table; what they were told of it is in ``settings``.
+
+    ``clients`` are those of other services by their name, for commands that speak to them.
+    """
 
     def __init__(self, repository: Repository | None = None) -> None:
         self.now_ms = NOON_MS
         self.settings: Settings | None = None
+        self.clients: dict[str, Client] = {}
         self._repository = MemoryRepository() if repository is None else repository
         self.limiter = Limiter(self._repository, clock=lambda: self.now_ms)
 
@@ -42,7 +47,7 @@ class Command:
             arguments,
             input=stdin,
             env=env,
-            obj=self._connect,
+            obj=Connections(self._connect, self._services, lambda: self.now_ms),
             prog_name="leasegate",
             catch_exceptions=False,
         )
@@ -65,3 +70,8 @@ class Command:
     def _connect(self, settings: Settings) -> Iterator[Limiter]:
         self.settings = settings
         yield Limiter(self._repository, clock=lambda: self.now_ms, actor=settings.actor, timeout_ms=0)
+
+    @contextmanager
+    def _services(self, settings: Settings) -> Iterator[Services]:
+        self.settings = settings
+        yield Services(lambda name: self.clients[name])

@@ -14,15 +14,20 @@ some show their case only where :func:`seed` ran before:
   entity: without the seed it is not there yet.
 
 Limits of the whole system would come before those of the request: the table has none.
+
+The records of `aggregator_` are of the last day of the year 2099, for totals of the past are not kept for ever. A
+sample that is counted twice comes to the same totals.
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from leasegate import Limit, Limiter, RateLimitExceeded
+from leasegate import Administrator, Limit, Limiter, RateLimitExceeded
 from leasegate.limits import MAX_PERIOD_MS
+from leasegate.windows import LAST_MS, Window
 
 EVENTS: Final = Path(__file__).resolve().parents[1] / "events"
 
@@ -32,6 +37,17 @@ class Sample(NamedTuple):
 
     status: int
     policies: tuple[str, ...] = ()
+
+
+class Counting(NamedTuple):
+    """What records of the stream come to.
+
+    ``usage`` is what the table says afterwards: by entity the grants of `gpt-4` and the tokens of `tpm`, hour by
+    hour. ``unreadable`` counts the records that are no change of a bucket.
+    """
+
+    usage: Mapping[str, tuple[tuple[int, int], ...]]
+    unreadable: int = 0
 
 
 # One row for each file in events/, by its name; a section for each function.
@@ -72,6 +88,9 @@ ADMIN: Final = {
     "admin_top_up": Sample(200),
     "admin_unknown_entity": Sample(404),
     "admin_unknown_path": Sample(404),
+    "admin_usage": Sample(200),
+    "admin_usage_invalid": Sample(400),
+    "admin_usage_ranking": Sample(200),
     "admin_wrong_method": Sample(405),
 }
 
@@ -86,6 +105,17 @@ BACKFILL: Final = {
 SWEEP: Final = ("sweep_scheduled",)
 """The events of the sweep, to which they do not matter."""
 
+AGGREGATOR: Final = {
+    "aggregator_first_acquire": Counting({"sample-first": ((1, 500),)}),
+    "aggregator_batch": Counting(
+        {"sample-batch-1": ((2, 1_200), (1, 250)), "sample-batch-2": ((1, 100), (1, 50))},
+    ),
+    "aggregator_give_back": Counting({"sample-returned": ((1, 500),)}),
+    "aggregator_poison_record": Counting({"sample-poisoned": ((2, 800),)}, unreadable=1),
+    "aggregator_redrive": Counting({"sample-redriven": ((2, 800),)}, unreadable=1),
+    "aggregator_repeated": Counting({"sample-repeated": ((3, 1_000),)}),
+}
+
 REQUESTS: Final = {"AcquireFunction": ACQUIRE, "AdminFunction": ADMIN}
 """The samples of the functions behind the API, which answer them with a status."""
 
@@ -94,6 +124,26 @@ def load_event(name: str) -> dict[str, Any]:
     """Read a sample's event."""
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return event
+
+
+def usage_of(admin: Administrator, entity_id: str, window: Window) -> tuple[tuple[int, int], ...]:
+    """Return the grants of an entity and the tokens that it spent, window by window."""
+    records = admin.usage(entity_id, "gpt-4", window, 0, LAST_MS).items
+    return tuple([(record.grants, record.limits["tpm"].tokens) for record in records])
+
+
+def check_counted(admin: Administrator, name: str, answer: Mapping[str, Any]) -> None:
+    """Hold the answer to a sample, and the table, to what the sample comes to."""
+    event, sample = load_event(name), AGGREGATOR[name]
+    is_redrive = event.get("redrive", False)
+    assert answer["records"] == len(event["Records"])
+    assert len(answer["batchItemFailures"]) == (sample.unreadable if is_redrive else 0)
+    assert answer["dead_letters"] == (0 if is_redrive else sample.unreadable)
+    assert len(answer.get("unreadable", {})) == (sample.unreadable if is_redrive else 0)
+    for entity_id, hours in sample.usage.items():
+        assert usage_of(admin, entity_id, "hour") == hours
+        day = (sum(grants for grants, _ in hours), sum(tokens for _, tokens in hours))
+        assert usage_of(admin, entity_id, "day") == (day,)
 
 
 def seed(limiter: Limiter) -> None:

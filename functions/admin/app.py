@@ -28,6 +28,7 @@ from leasegate.http.documents import (
     show_resolution,
     show_resource,
     show_switch,
+    show_usage,
 )
 from leasegate.http.replies import Reply, reply_with, reply_without_content
 from leasegate.http.requests import Request, read_nothing
@@ -160,6 +161,15 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         admin.available(ask.entity_id, asked.read_required(ask, "resource"), parent_id=ask.parameter("parent_id")),
         style,
     ),
+    "list_usage": lambda admin, ask: listed(
+        admin.usage(
+            ask.entity_id,
+            asked.read_required(ask, "resource"),
+            **asked.read_usage_query(ask),
+            **read_page(ask),
+        ),
+        show_usage,
+    ),
     "get_entity_limits": lambda admin, ask: get_limits(ask, admin.get_limits(ask.entity_id)),
     "set_entity_limits": lambda admin, ask: set_limits(ask, partial(admin.set_limits, ask.entity_id)),
     "delete_entity_limits": lambda admin, ask: delete_limits(ask, admin.delete_limits(ask.entity_id)),
@@ -176,6 +186,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
         show_names(admin.list_resources_with_defaults(consistent=asked.read_flag(ask, "consistent", default=True)))
     ),
     "get_resource": lambda admin, ask: reply_with(show_resource(admin.get_resource(ask.resource))),
+    "rank_usage": lambda admin, ask: listed(
+        admin.resource_usage(ask.resource, **asked.read_ranking_query(ask), **read_page(ask)), show_usage
+    ),
     "get_resource_limits": lambda admin, ask: get_limits(ask, admin.get_resource_defaults(ask.resource)),
     "set_resource_limits": lambda admin, ask: set_limits(ask, partial(admin.set_resource_defaults, ask.resource)),
     "delete_resource_limits": lambda admin, ask: delete_limits(ask, admin.delete_resource_defaults(ask.resource)),

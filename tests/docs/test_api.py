@@ -16,8 +16,11 @@ from markdown_it import MarkdownIt
 from leasegate.http.ratelimit import HEADER_STYLES
 from leasegate.http.routes import ROUTES, SPENDING
 from leasegate.http.routing import RouteTable
+from leasegate.repository.dynamodb import DynamoRepository
 from scripts import template
+from tests.fixtures.functions import TABLE_NAME
 from tests.functions import Context, request
+from tests.metered import count_all, spent
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 BLOCKS = [token.content for token in MarkdownIt().parse(PAGE.read_text()) if token.type == "fence"]
 NOW_MS = 1_790_000_000_000
+# What the page says of usage; no stream runs here that would count what its requests spend.
+USAGE = (
+    spent("key-1", NOW_MS, {"tpm": 1_312}, grants=2, refused={"tpm": 3}, peaks={"streams": 1, "tpm": 1_312}),
+    spent("key-2", NOW_MS, {"tpm": 2_000}, grants=5, peaks={"tpm": 900}),
+)
 
 
 @dataclass(frozen=True)
@@ -81,10 +89,12 @@ def test_the_requests_are_answered_as_shown(
 ) -> None:
     monkeypatch.setattr(time, "time_ns", lambda: NOW_MS * 10**6)
     spending, administration = launch("acquire"), launch("admin")
+    with DynamoRepository(moto_client, TABLE_NAME) as repository:
+        count_all(repository, *USAGE)
     elisions = Elisions()
     for asked, shown in exchanges():
         method, path = asked.first[0], elisions.fill(asked.first[1])
-        route, _ = RouteTable(ROUTES).find(method, path)
+        route, _ = RouteTable(ROUTES).find(method, path.partition("?")[0])
         function = spending if route in SPENDING else administration
         answer = function.module.handler(request(method, path, asked.body, asked.headers), Context())
         assert answer["statusCode"] == (200 if shown is None else int(shown.first[1])), answer["body"]

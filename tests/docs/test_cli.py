@@ -7,7 +7,9 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import click
 import pytest
 from markdown_it import MarkdownIt
@@ -16,18 +18,53 @@ from markdown_it.token import Token
 from leasegate.cli.application import leasegate as group
 from leasegate.cli.exits import Exit
 from leasegate.cli.session import common_options
-from tests.command import Command
+from leasegate.limits import HOUR_MS
+from leasegate.repository.memory import MemoryRepository
+from tests.command import NOON_MS, Command
+from tests.metered import count_all, spent
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "cli.md"
 TOKENS = MarkdownIt("commonmark", {"html": True}).enable("table").parse(PAGE.read_text())
 
 
+USAGE = (
+    spent("key-1", NOON_MS - 2 * HOUR_MS, {"rpm": 40, "tpm": 16_000}, grants=40, peaks={"rpm": 21, "tpm": 9_120}),
+    spent("key-1", NOON_MS - HOUR_MS, {"rpm": 10, "tpm": 4_000}, grants=10, peaks={"rpm": 6, "tpm": 2_810}),
+    spent("key-2", NOON_MS - HOUR_MS, {"rpm": 5, "tpm": 50_000}, grants=5, refused={"tpm": 12}),
+)
+
+
+class DeadLetters:
+    """SQS's client, for an empty queue."""
+
+    def get_queue_attributes(self, **_request: object) -> dict[str, Any]:
+        return {"Attributes": {"ApproximateNumberOfMessages": "0"}}
+
+    def receive_message(self, **_request: object) -> dict[str, Any]:
+        return {}
+
+
+class Outputs:
+    """CloudFormation's client, for a stack that says where its queue and its function are."""
+
+    exceptions = boto3.client("cloudformation", region_name="us-east-1").exceptions
+
+    def describe_stacks(self, **_request: object) -> dict[str, Any]:
+        outputs = {"AggregatorFunctionName": "aggregator", "UsageDeadLettersUrl": "https://queue"}
+        return {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()]}]}
+
+
 class Shell:
     """Runs the lines of a session as a person would type them; knows no more than the page needs."""
 
     def __init__(self) -> None:
-        self.command = Command()
+        memory = MemoryRepository()
+        # What the page says of usage; no stream runs here that would count what its commands spend.
+        count_all(memory, *USAGE)
+        self.command = Command(memory)
+        self.command.clients = {"sqs": DeadLetters(), "cloudformation": Outputs(), "lambda": None}
+        self.command.clients["dynamodbstreams"] = None
         self._status = 0
         self._environment: dict[str, str] = {}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,9 +15,11 @@ import pytest
 from leasegate import Administrator, Limit, Limiter
 from leasegate.http.routes import ADMINISTRATION, ROUTES
 from leasegate.http.routing import Route, RouteTable
+from leasegate.limits import DAY_MS, HOUR_MS
 from leasegate.repository.dynamodb import DynamoRepository
 from tests.fixtures.functions import TABLE_NAME, Launch
-from tests.functions import OPERATOR, Context, Function, api_events, counts, lines, request
+from tests.functions import OPERATOR, Context, Function, Response, api_events, counts, lines, request
+from tests.metered import count_all, spent
 from tests.samples import ADMIN, EVENTS, load_event, seed
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ BODIES: dict[str, object] = {
 QUERIES = {
     "resolve_limits": "?resource=gpt-4",
     "available": "?resource=gpt-4",
+    "list_usage": "?resource=gpt-4",
     "list_audit": "?scope=system",
 }
 
@@ -664,6 +669,150 @@ def test_what_would_happen_twice_takes_an_operation_id_and_not_a_key(operation: 
     )
     assert (response.status, response.body["field"]) == (400, "Idempotency-Key")
     assert "operation_id" in response.body["detail"]
+
+
+# --- usage -----------------------------------------------------------------------------------------
+
+
+USAGE = "/entities/key-1/usage?resource=gpt-4"
+RANKING = "/resources/gpt-4/usage"
+
+
+@pytest.fixture
+def counted(moto_client: DynamoDBClient) -> int:
+    """Count three hours of key-1, and one of key-2, of the present day; return when it began."""
+    now_ms = int(time.time() * 1000)
+    day_ms = now_ms - now_ms % DAY_MS
+    with DynamoRepository(moto_client, TABLE_NAME) as repository:
+        hours = [spent("key-1", day_ms - hour * HOUR_MS, {"rpm": 3, "tpm": 500}, grants=3) for hour in range(3)]
+        other = spent("key-2", day_ms, {"tpm": 900}, refused={"tpm": 4})
+        count_all(repository, *hours, other)
+    return day_ms
+
+
+def starts(response: Response, from_ms: int) -> list[int]:
+    return [(item["start_ms"] - from_ms) // HOUR_MS for item in response.body["items"]]
+
+
+def test_an_entitys_usage_is_shown_window_by_window(function: Function, counted: int) -> None:
+    shown = function.send("GET", f"{USAGE}&from={counted}")
+
+    begin = datetime.fromtimestamp(counted / 1000, UTC)
+    assert shown.body == {
+        "items": [
+            {
+                "entity_id": "key-1",
+                "resource": "gpt-4",
+                "window": "hour",
+                "start": f"{begin:%Y-%m-%d}T00:00:00Z",
+                "end": f"{begin:%Y-%m-%d}T01:00:00Z",
+                "start_ms": counted,
+                "end_ms": counted + HOUR_MS,
+                "grants": 3,
+                "limits": {
+                    "rpm": {"tokens": 3, "refused": 0, "peak": 3},
+                    "tpm": {"tokens": 500, "refused": 0, "peak": 500},
+                },
+                "counted_at_ms": counted,
+            }
+        ]
+    }
+    assert shown.headers["Leasegate-Round-Trips"] == "1"
+
+
+def test_windows_are_chosen_by_times_of_either_kind(function: Function, counted: int) -> None:
+    def hours(query: str) -> list[int]:
+        return starts(function.send("GET", USAGE + query), counted)
+
+    begin = datetime.fromtimestamp(counted / 1000, UTC)
+    east = (begin - timedelta(hours=1)).astimezone(timezone(timedelta(hours=5, minutes=30)))
+    assert hours("") == [-2, -1, 0]
+    assert hours(f"&to={begin:%Y-%m-%d}") == [-2, -1]
+    assert hours(f"&from={begin:%Y-%m-%dT%H:%MZ}") == [0]
+    assert hours(f"&from={quote(east.isoformat(timespec='minutes'), safe='')}") == [-1, 0]
+    assert hours(f"&from={counted - 2 * HOUR_MS}&to={counted - 1}") == [-2, -1]
+    assert hours("&window=day") == [-24, 0]
+    assert hours("&window=month&from=0") == []
+
+
+def test_pages_of_usage_lead_through_all_windows(function: Function, counted: int) -> None:
+    found: list[int] = []
+    query = ""
+    for _ in range(3):
+        response = function.send("GET", f"{USAGE}&page_size=1{query}")
+        found += starts(response, counted)
+        query = f"&cursor={response.body.get('cursor')}"
+    assert found == [-2, -1, 0]
+    assert "cursor" not in response.body
+
+
+def test_who_spent_a_resource_is_shown_most_first(function: Function, counted: int) -> None:
+    def names(query: str) -> list[str]:
+        response = function.send("GET", f"{RANKING}?{query}")
+        return [item["entity_id"] for item in response.body["items"]]
+
+    assert names("") == ["key-2", "key-1"]
+    assert names("by=grants") == ["key-1", "key-2"]
+    assert names("by=tokens&limit_name=rpm") == ["key-1", "key-2"]
+    assert names(f"at={counted - 1}") == ["key-1"]
+    assert names(f"window=hour&at={counted}") == ["key-2", "key-1"]
+    first = function.send("GET", f"{RANKING}?page_size=1&by=refused")
+    assert [item["limits"]["tpm"]["refused"] for item in first.body["items"]] == [4]
+    second = function.send("GET", f"{RANKING}?page_size=1&by=refused&cursor={first.body['cursor']}")
+    assert [item["entity_id"] for item in second.body["items"]] == ["key-1"]
+    assert "cursor" not in second.body
+    assert first.headers["Leasegate-Round-Trips"] == "2"
+
+
+def test_usage_outlives_its_entity(function: Function, limiter: Limiter, counted: int) -> None:
+    limiter.create_entity("key-1")
+    limiter.delete_entity("key-1")
+
+    assert starts(function.send("GET", f"{USAGE}&from={counted}"), counted) == [0]
+
+
+@pytest.mark.parametrize(
+    ("field", "target"),
+    [
+        ("resource", "/entities/key-1/usage"),
+        ("resource", "/entities/key-1/usage?resource=a/b"),
+        ("entity_id", "/entities/a%23b/usage?resource=gpt-4"),
+        ("window", f"{USAGE}&window=week"),
+        ("from", f"{USAGE}&from=yesterday"),
+        ("from", f"{USAGE}&from="),
+        ("from", f"{USAGE}&from=2026-11-21T22:00"),
+        ("from", f"{USAGE}&from=2026-11-21T22:00+01:00"),
+        ("from", f"{USAGE}&from=-1"),
+        ("from", f"{USAGE}&from={10**14 * 9}"),
+        ("to", f"{USAGE}&to=2026-02-30"),
+        ("to", f"{USAGE}&from=2026-11-21&to=2026-11-21"),
+        ("to", f"{USAGE}&from=2026-11-22&to=2026-11-21T23:00Z"),
+        ("to", f"{USAGE}&to=0"),
+        ("at", f"{USAGE}&at=0"),
+        ("page_size", f"{USAGE}&page_size=1001"),
+        ("cursor", f"{USAGE}&cursor=abc"),
+        ("window", f"{RANKING}?window=year"),
+        ("at", f"{RANKING}?at=noon"),
+        ("by", f"{RANKING}?by=peak"),
+        ("limit_name", f"{RANKING}?limit_name=RPM"),
+        ("limit_name", f"{RANKING}?limit_name=rpm&by=grants"),
+        ("limit", f"{RANKING}?limit=10"),
+        ("from", f"{RANKING}?from=0"),
+        ("page_size", f"{RANKING}?page_size=0"),
+    ],
+)
+def test_what_is_asked_wrongly_of_usage_is_named(field: str, target: str, function: Function) -> None:
+    response = function.send("GET", target)
+
+    assert (response.status, response.body["field"]) == (400, field)
+    assert response.headers["Leasegate-Round-Trips"] == "0"
+
+
+def test_a_cursor_of_another_listing_of_usage_is_refused(function: Function, counted: int) -> None:
+    cursor = function.send("GET", f"{USAGE}&page_size=1").body["cursor"]
+    for address in (f"{USAGE}&window=day", "/entities/key-2/usage?resource=gpt-4", f"{RANKING}?by=tokens"):
+        response = function.send("GET", f"{address}&cursor={cursor}")
+        assert (response.status, response.body["field"]) == (400, "cursor")
 
 
 # --- audit -----------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ class UsageReading(Session):
     ) -> Listing[UsageRecord]:
         """Return what an entity spent of a resource, window by window; those without usage are left out.
 
-        One round trip, and a read unit for some 10 windows.
+        One round trip, and a read unit for some 10 windows. Of an entity that was deleted there still are totals.
 
         Args:
             entity_id: who.
@@ -56,21 +56,27 @@ class UsageReading(Session):
         at_ms: int | None = None,
         *,
         by: Metric = "tokens",
-        limit: str | None = None,
+        limit_name: str | None = None,
         cursor: str | None = None,
         page_size: int = DEFAULT_PAGE_SIZE,
     ) -> Listing[UsageRecord]:
-        """Return who spent the most of a resource in one window, most first.
+        """Return who spent the most of a resource in one window, most first; equals in the order of their ids.
 
-        It reads the index that lists usage, and no bucket: usually two round trips, at most two for every 4,000
-        entities that spent in the window.
+        All who spent anything are in it, page after page. While a window lasts, an entity may rise or fall between
+        one page and the next, and be on both of them or on none.
+
+        It reads an index that lists entities by the size of all that was counted of them: tokens, refusals and
+        grants together. So few totals are read where the first by this measure are among the first by that one, as
+        they are by tokens: two or three round trips. By what is a small part of all, such as refusals among
+        millions of tokens, most totals are read: another round trip for every 2,000. Later pages read those before
+        them again.
 
         Args:
             resource: what.
             window: which length of window.
             at_ms: a time in it; by default now.
             by: what they are ranked by: ``"tokens"`` or ``"refused"``, of all limits together, or ``"grants"``.
-            limit: rank by the tokens or refusals of this limit alone.
+            limit_name: rank by the tokens or refusals of this limit alone.
             cursor: where the page before this one ended.
             page_size: the most entities of a page.
         """
@@ -79,8 +85,8 @@ class UsageReading(Session):
         time_ms = self._clock() if at_ms is None else check_integer("at_ms", at_ms, 0, LAST_MS)
         if by not in METRICS:
             raise InvalidRequest("by", f"must be one of {', '.join(METRICS)}")
-        if limit is not None and by == "grants":
-            raise InvalidRequest("limit", "a grant is of all its limits; rank by tokens or refused")
-        measure = Measure(by, None if limit is None else check_limit_name("limit", limit))
+        if limit_name is not None and by == "grants":
+            raise InvalidRequest("limit_name", "does not go with grants, which are of all limits together")
+        measure = Measure(by, None if limit_name is None else check_limit_name("limit_name", limit_name))
         flow = usage.rank_usage(resource, window, time_ms, measure, cursor, check_page_size(page_size))
         return self._drive(flow)

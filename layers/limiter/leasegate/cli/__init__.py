@@ -1,6 +1,7 @@
 """The command ``leasegate``; ``pip install leasegate[cli]`` brings what it needs.
 
-`exits` says how commands end, `session` what they have in common; each further module is a group of commands.
+`exits` says how commands end, `session` what they have in common; `output`, `rendering` and `charts` write
+answers, `replay` replays dead letters by `services`. Modules that have commands are named for them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ def main() -> None:
     """Run the command with the arguments of this process."""
     try:
         from .application import leasegate
-        from .connection import connect
+        from .connection import connect, connect_services
+        from .session import Connections
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _BROUGHT_BY_THE_EXTRA:
             raise
         sys.stderr.write(f"leasegate: the command needs {error.name}; run: pip install 'leasegate[cli]'\n")
         sys.exit(2)
-    leasegate(prog_name="leasegate", obj=connect)
+    leasegate(prog_name="leasegate", obj=Connections(connect, connect_services))

@@ -13,6 +13,7 @@ from .limits import limits
 from .resources import audit, resources
 from .session import Group, common_options
 from .spending import acquire, available
+from .usage import usage
 
 
 @click.group(
@@ -20,7 +21,7 @@ from .spending import acquire, available
     params=common_options(reads_environment=True),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done or granted; 1 the answer is no; 2 bad input; 3 the table does not answer; 4 what "
-    "is there does not allow it (not found, exists already); 5 some changes were not made; 130 interrupted.",
+    "is there does not allow it (not found, exists already); 5 some of it was not done; 130 interrupted.",
 )
 @click.version_option(metadata.version("leasegate"))
 def leasegate() -> None:
@@ -32,7 +33,7 @@ def leasegate() -> None:
 
 for of_a_file in (plan, apply, export):
     limits.add_command(of_a_file)
-for group in (limits, entity, resources):
+for group in (limits, entity, resources, usage):
     leasegate.add_command(group)
 for command in (acquire, available, audit, backfill):
     leasegate.add_command(command)

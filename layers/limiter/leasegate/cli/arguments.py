@@ -1,8 +1,9 @@
-"""What is typed on the command line: limits, tokens, metadata, and the level that limits stand on."""
+"""What is typed on the command line: limits, tokens, metadata, times, and the level that limits stand on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
@@ -10,10 +11,15 @@ import click
 from ..declaration.changes import Target
 from ..declaration.shorthand import read_limit
 from ..errors import InvalidRequest
+from ..http.times import read_time
 from ..identifiers import MAX_TOKENS, check_integer, check_limit_name
-from ..limits import Limit
+from ..limits import DAY_MS, HOUR_MS, MINUTE_MS, Limit
 
 _FORM: Final = 'name=60/minute, with a burst name=60/minute:120, or of leases "name=20 concurrent for 60 seconds"'
+
+
+_DURATION: Final = re.compile(r"([0-9]{1,9})\s*(m|minutes?|h|hours?|d|days?)", re.ASCII)
+_UNITS_MS: Final[Mapping[str, int]] = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
 class LimitArgument(click.ParamType[Limit]):
@@ -77,9 +83,41 @@ class PairArgument(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+class TimeArgument(click.ParamType[int]):
+    """``2026-11-21T22:00Z``, ``2026-11-21``, or ms since 1970."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's
+        """Read a time, in ms."""
+        if isinstance(value, int):
+            return value
+        try:
+            return read_time("time", str(value))
+        except InvalidRequest as error:
+            self.fail(f"{value}: {error.reason}", param, ctx)
+
+
+class DurationArgument(click.ParamType[int]):
+    """``90 minutes``, ``24h``, ``7 days``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's
+        """Read how long something is, in ms."""
+        if isinstance(value, int):
+            return value
+        found = _DURATION.fullmatch(str(value).strip())
+        if found is None:
+            self.fail(f"{value}: must be written as 90 minutes, 24h or 7 days", param, ctx)
+        return int(found[1]) * _UNITS_MS[found[2][0]]
+
+
 LIMIT = LimitArgument()
 TOKENS = TokensArgument()
 PAIR = PairArgument()
+TIME = TimeArgument()
+DURATION = DurationArgument()
 
 
 def level_options[F: Callable[..., Any]](command: F) -> F:

@@ -1,19 +1,24 @@
-"""The one place of the command that knows the AWS SDK: settings in, a limiter on a table out."""
+"""The one place of the command that knows the AWS SDK: settings in; a limiter on a table, or services, out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, StoreUnavailable
 from ..limiter import Limiter
+from .services import Client, Services
 
 if TYPE_CHECKING:
+    from botocore.config import Config
+
     from .session import Settings
 
 TIMEOUT_MS: Final = 10_000
 """A person waits longer than a service may."""
+_INVOCATION_TIMEOUT_S: Final = 910
+"""No function runs for longer than 900 s."""
 
 
 @contextmanager
@@ -22,15 +27,38 @@ def connect(settings: Settings) -> Iterator[Limiter]:
     if settings.table is None:
         raise InvalidRequest("--table", "is required: which table? LEASEGATE_TABLE may say it too")
     # Imported here: help, and mistakes in what was typed, are told without waiting for the SDK.
+    from ..repository.dynamodb import DynamoRepository, client_config
+
+    with DynamoRepository(_client(settings, "dynamodb", client_config()), settings.table) as repository:
+        yield Limiter(repository, timeout_ms=TIMEOUT_MS, actor=settings.actor)
+
+
+@contextmanager
+def connect_services(settings: Settings) -> Iterator[Services]:
+    """Reach services in the same way. Raises :class:`StoreUnavailable` where one refuses or does not answer."""
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    # What is asked of them may be asked twice, counting too.
+    config = Config(
+        read_timeout=_INVOCATION_TIMEOUT_S,
+        tcp_keepalive=True,
+        retries={"total_max_attempts": 4, "mode": "standard"},
+        # A letter may hold anything: what is no place in the stream is for the stream to refuse.
+        parameter_validation=False,
+    )
+    try:
+        yield Services(lambda name: _client(settings, name, config))
+    except (BotoCoreError, ClientError) as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+def _client(settings: Settings, name: str, config: Config) -> Client:
     import boto3
     from botocore.exceptions import BotoCoreError
 
-    from ..repository.dynamodb import DynamoRepository, client_config
-
     try:
-        session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
-        client = session.client("dynamodb", endpoint_url=settings.endpoint_url, config=client_config())
+        session: Any = boto3.Session(profile_name=settings.profile, region_name=settings.region)
+        return session.client(name, endpoint_url=settings.endpoint_url, config=config)
     except (BotoCoreError, ValueError) as error:
         raise InvalidRequest("connection", str(error)) from error
-    with DynamoRepository(client, settings.table) as repository:
-        yield Limiter(repository, timeout_ms=TIMEOUT_MS, actor=settings.actor)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from ..changes import UnreadableChange
+from ..deadletters import UnreadableLetter
 from ..declaration import InvalidDeclaration
 from ..errors import (
     Conflict,
@@ -38,6 +40,8 @@ _BY_ERROR: Mapping[type[LeasegateError], Exit] = {
     Disabled: Exit.NO,
     InvalidRequest: Exit.BAD_INPUT,
     InvalidDeclaration: Exit.BAD_INPUT,
+    UnreadableChange: Exit.BAD_INPUT,
+    UnreadableLetter: Exit.BAD_INPUT,
     StoreError: Exit.STORE_ERROR,
     NotFound: Exit.NOT_SO,
     Conflict: Exit.NOT_SO,

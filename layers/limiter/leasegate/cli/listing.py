@@ -27,10 +27,10 @@ class Items[T]:
         """Write them for programs."""
         return {"items": [show(item) for item in self.items], "complete": self.is_complete}
 
-    def note(self, output: Output) -> None:
+    def note(self, output: Output, remedy: str = "leave out --limit for all") -> None:
         """Say on stderr that there are more, if there are."""
         if not self.is_complete:
-            output.note(plain(f"Only the first {len(self.items)} are shown; leave out --limit for all."))
+            output.note(plain(f"Only the first {len(self.items)} are shown; {remedy}."))
 
 
 def collect[T](read: Callable[[str | None, int], Listing[T]], most: int | None) -> Items[T]:

@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import click
 
+from ..administration.session import wall_clock_ms
 from ..declaration import InvalidDeclaration
 from ..errors import InvalidRequest, LeasegateError
 from ..limiter import Limiter
 from .exits import Exit, exit_code
 from .output import Output, plain
+from .services import Services
 
 _GIVEN: Final = "leasegate.given"
 
@@ -32,14 +34,24 @@ class Settings:
     json: bool
 
 
-type Connect = Callable[[Settings], AbstractContextManager[Limiter]]
-"""Reaches the table; tests bring one of their own as click's ``obj``."""
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Reaches what a command speaks to; tests bring one of their own as click's ``obj``.
+
+    Attributes:
+        table: reaches the table. services: reaches the services that dead letters are replayed with.
+        clock: returns the time since 1970 in ms.
+    """
+
+    table: Callable[[Settings], AbstractContextManager[Limiter]]
+    services: Callable[[Settings], AbstractContextManager[Services]]
+    clock: Callable[[], int] = wall_clock_ms
 
 
 class Session:
     """One run of one command."""
 
-    def __init__(self, context: click.Context, connect: Connect) -> None:
+    def __init__(self, context: click.Context, connections: Connections) -> None:
         """Take the options as they were given, before the command's name or after it."""
         given: dict[str, Any] = context.meta.get(_GIVEN, {})
         self.settings = Settings(
@@ -52,12 +64,20 @@ class Session:
         )
         self.output = Output(as_json=self.settings.json)
         self._context = context
-        self._connect = connect
+        self._connections = connections
 
     @cached_property
     def limiter(self) -> Limiter:
         """The table's limiter; the connection is closed when the command ends."""
-        return self._context.with_resource(self._connect(self.settings))
+        return self._context.with_resource(self._connections.table(self.settings))
+
+    def services(self) -> AbstractContextManager[Services]:
+        """Reach the services beside the table, as long as the context lasts; what they do not answer raises."""
+        return self._connections.services(self.settings)
+
+    def now_ms(self) -> int:
+        """Return the time."""
+        return self._connections.clock()
 
     def end(self, code: Exit) -> None:
         """End the command with an exit code."""
@@ -114,7 +134,7 @@ def common_options(*, reads_environment: bool) -> list[click.Parameter]:
 
     return [
         option("--table", "The DynamoDB table.", "LEASEGATE_TABLE"),
-        option("--endpoint-url", "Where DynamoDB is, for an emulator.", "LEASEGATE_ENDPOINT_URL"),
+        option("--endpoint-url", "Where AWS is, for an emulator.", "LEASEGATE_ENDPOINT_URL"),
         option("--region", "The AWS region; by default that of the environment or the profile."),
         option("--profile", "The AWS profile."),
         option("--actor", "Who acts, for the audit; by default the user of this machine.", "LEASEGATE_ACTOR"),

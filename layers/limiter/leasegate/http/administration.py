@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from typing import Final, TypedDict, cast
 
 from ..errors import InvalidRequest
+from ..flows.usage import Metric
 from ..limits import Limit
+from ..windows import Window
 from .bodies import check_object, read_object
 from .limits import read_limits
 from .requests import Request
 from .spending import read_amounts
+from .times import read_time
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -56,6 +59,23 @@ class PageQuery(TypedDict, total=False):
 
     cursor: str
     page_size: int
+
+
+class UsageQuery(TypedDict, total=False):
+    """Which windows of usage, as ``usage`` takes it."""
+
+    window: Window
+    start_ms: int
+    end_ms: int
+
+
+class RankingQuery(TypedDict, total=False):
+    """Which window of usage, and what to rank by, as ``resource_usage`` takes it."""
+
+    window: Window
+    at_ms: int
+    by: Metric
+    limit_name: str
 
 
 def read_entity(request: Request) -> EntityFields:
@@ -128,6 +148,36 @@ def read_page(request: Request) -> PageQuery:
         if not _NUMBER.fullmatch(page_size):
             raise InvalidRequest("page_size", "must be an integer")
         query["page_size"] = int(page_size)
+    return query
+
+
+def read_usage_query(request: Request) -> UsageQuery:
+    """Read ``?window=hour&from=2026-11-21T22:00Z&to=1795302000000``, all of them optional."""
+    query: UsageQuery = {}
+    # Whatever else they may be, the library refuses it.
+    if (window := request.parameter("window")) is not None:
+        query["window"] = cast("Window", window)
+    if (start := request.parameter("from")) is not None:
+        query["start_ms"] = read_time("from", start)
+    if (end := request.parameter("to")) is not None:
+        query["end_ms"] = read_time("to", end)
+        if query["end_ms"] <= query.get("start_ms", 0):
+            raise InvalidRequest("to", "must be later than from, or than 1970")
+    return query
+
+
+def read_ranking_query(request: Request) -> RankingQuery:
+    """Read ``?window=day&at=2026-11-21&by=tokens&limit_name=tpm``, all of them optional."""
+    query: RankingQuery = {}
+    # Whatever else they may be, the library refuses it.
+    if (window := request.parameter("window")) is not None:
+        query["window"] = cast("Window", window)
+    if (at := request.parameter("at")) is not None:
+        query["at_ms"] = read_time("at", at)
+    if (by := request.parameter("by")) is not None:
+        query["by"] = cast("Metric", by)
+    if (limit_name := request.parameter("limit_name")) is not None:
+        query["limit_name"] = limit_name
     return query
 
 

@@ -15,8 +15,10 @@ from ..records import (
     Listing,
     Resolution,
     ResourceRecord,
+    UsageRecord,
 )
 from .limits import write_limits, write_states
+from .times import write_time
 
 type Document = dict[str, object]
 
@@ -112,4 +114,23 @@ def show_change(change: AuditRecord) -> Document:
         "resource": change.resource,
         "before": change.before,
         "after": change.after,
+    }
+
+
+def show_usage(usage: UsageRecord) -> Document:
+    """Show what an entity spent in one window, which is named in words and in ms."""
+    return {
+        "entity_id": usage.entity_id,
+        "resource": usage.resource,
+        "window": usage.window,
+        "start": write_time(usage.start_ms),
+        "end": write_time(usage.end_ms),
+        "start_ms": usage.start_ms,
+        "end_ms": usage.end_ms,
+        "grants": usage.grants,
+        "limits": {
+            name: {"tokens": limit.tokens, "refused": limit.refused, "peak": limit.peak}
+            for name, limit in usage.limits.items()
+        },
+        "counted_at_ms": usage.counted_at_ms,
     }

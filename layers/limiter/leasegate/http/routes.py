@@ -146,6 +146,20 @@ ADMINISTRATION: Final = (
         ),
     ),
     Route(
+        "GET",
+        f"{_ENTITY}/usage",
+        "list_usage",
+        "List what an entity spent of a resource, window by window; those without usage are left out.",
+        {200: "Usage"},
+        query=(
+            Parameter("resource", "Identifier", "The resource.", is_required=True),
+            Parameter("window", "Window", "How long the windows are; by default an hour."),
+            Parameter("from", "Time", "From the window in which this is; by default from the first."),
+            Parameter("to", "Time", "Windows that begin before this; by default up to now."),
+            *_PAGE,
+        ),
+    ),
+    Route(
         "POST",
         f"{_ENTITY}/disable",
         "disable_entity",
@@ -256,6 +270,20 @@ ADMINISTRATION: Final = (
         query=(Parameter("consistent", "Flag", "false costs half, and may miss what just changed."),),
     ),
     Route("GET", _RESOURCE, "get_resource", "Show a resource's defaults, and its switch.", {200: "Resource"}),
+    Route(
+        "GET",
+        f"{_RESOURCE}/usage",
+        "rank_usage",
+        "List who spent a resource in one window, those who spent the most first.",
+        {200: "Usage"},
+        query=(
+            Parameter("window", "Window", "How long the window is; by default a day."),
+            Parameter("at", "Time", "A time in the window; by default now."),
+            Parameter("by", "Metric", "What they are ranked by, of all limits together."),
+            Parameter("limit_name", "LimitName", "Rank by the tokens or the refusals of this limit alone."),
+            *_PAGE,
+        ),
+    ),
     Route("GET", _RESOURCE_LIMITS, "get_resource_limits", "Show a resource's defaults.", {200: "Limits"}, (404,)),
     Route(
         "PUT",

@@ -10,10 +10,12 @@ from typing import Final
 
 from ..durable import MAX_EXPIRES_S
 from ..flows.tickets import MAX_TICKET_LENGTH
+from ..flows.usage import METRICS
 from ..identifiers import MAX_TOKENS
 from ..limiter import MAX_BATCH
 from ..limits import MAX_CONCURRENT, MAX_LEASE_S, MAX_LIMITS, MAX_PERIOD_MS
 from ..records import LEVELS
+from ..windows import WINDOWS
 from .limits import PERIODS_MS
 
 type Schema = dict[str, object]
@@ -100,6 +102,12 @@ _IDENTIFIERS: Final[Mapping[str, Schema]] = {
         'What becomes of children: "reparent" gives them to the parent above.',
         enum=["refuse", "reparent"],
         default="refuse",
+    ),
+    "Window": _string("A window of time, in UTC.", enum=list(WINDOWS)),
+    "Metric": _string(enum=list(METRICS), default="tokens"),
+    "Time": _string(
+        "Such as 2026-11-21T22:00Z or 2026-11-21T23:00%2B01:00; a date, which begins in UTC; or ms since 1970.",
+        pattern="^([0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}.*)$",
     ),
 }
 
@@ -349,6 +357,31 @@ _RECORDS: Final[Mapping[str, Schema]] = {
             "resource": ref("Identifier"),
             "limits": _array(ref("Limit"), maxItems=MAX_LIMITS),
             "disabled_at_ms": _or_null(_integer(0), f"{_MS}; null where it is not disabled"),
+        }
+    ),
+    "Usage": _page(
+        _object(
+            {
+                "entity_id": ref("Identifier"),
+                "resource": ref("Identifier"),
+                "window": ref("Window"),
+                "start": _string("When the window begins.", format="date-time"),
+                "end": _string("When the next one begins.", format="date-time"),
+                "start_ms": _integer(0, about=_MS),
+                "end_ms": _integer(0, about=_MS),
+                "grants": _integer(about="Acquires that were granted, net of those that were taken back."),
+                "limits": _map(ref("LimitUsage"), "What was spent of each limit.", propertyNames=ref("LimitName")),
+                "counted_at_ms": _integer(0, about=f"The latest change that is counted, {_MS}."),
+            }
+        )
+    ),
+    "LimitUsage": _object(
+        {
+            "tokens": _integer(
+                about="Spent, net of what was given back; negative where more came back than was spent."
+            ),
+            "refused": _integer(0, about="Acquires that this limit refused, as far as they were reported."),
+            "peak": _integer(0, about="The most tokens, or places, that were in use after a change."),
         }
     ),
     "AuditRecords": _page(
