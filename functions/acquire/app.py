@@ -150,7 +150,8 @@ serve = Service(answer, RouteTable(SPENDING), style=style, logger=logger, metric
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of the REST API."""
     answer = serve(event, context)
-    metrics.add_metric("GuessesMissed", MetricUnit.Count, knowledge().take_missed_guesses())
+    if missed := knowledge().take_missed_guesses():
+        metrics.add_metric("GuessesMissed", MetricUnit.Count, missed)
     return answer
 
 

@@ -9,8 +9,9 @@ from scripts.costs.sizes import fullest_bucket, fullest_size
 from scripts.costs.tables import START_MS
 
 
-def test_a_bucket_of_sixteen_limits_costs_two() -> None:
-    assert fullest_size(16) <= 2048
+def test_a_bucket_of_four_limits_costs_one_and_of_sixteen_three_however_long_its_names_and_numbers() -> None:
+    assert fullest_size(4) <= 1024
+    assert fullest_size(16) <= 3072
 
 
 def test_a_bucket_is_read_as_it_was_written() -> None:

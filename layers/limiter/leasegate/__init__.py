@@ -46,10 +46,12 @@ from .records import (
     EntityLimits,
     EntityRecord,
     LeaseEnd,
+    LimitUsage,
     Listing,
     Renewal,
     Resolution,
     ResourceRecord,
+    UsageRecord,
 )
 from .requesting import AcquireRequest
 from .states import Availability, LimitState, Refusal
@@ -82,6 +84,7 @@ __all__ = [
     "LeasegateError",
     "Limit",
     "LimitState",
+    "LimitUsage",
     "Limiter",
     "LimitsNotFound",
     "Listing",
@@ -96,4 +99,5 @@ __all__ = [
     "StoreError",
     "StoreThrottled",
     "StoreUnavailable",
+    "UsageRecord",
 ]

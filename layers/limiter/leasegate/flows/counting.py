@@ -7,15 +7,13 @@ repeated, overlaps, comes late or is cut off between two writes is recognised, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
-from operator import attrgetter
 from typing import Final
 
 from .. import schema
 from ..changes import BucketChange
-from ..coverage import Coverage, cover, covers
 from ..errors import LeasegateError, StoreError, StoreThrottled
 from ..knowledge import Recent
 from ..operations import (
@@ -34,8 +32,9 @@ from ..operations import (
     Update,
 )
 from ..schema import Usage
-from ..windows import UsagePlan, window_start_ms
+from ..windows import UsagePlan
 from . import reading
+from .grouping import Group, group_changes
 
 type Totals = Recent[Key, Usage]
 """The totals that a process wrote or met last; what is remembered falsely, a write's condition corrects."""
@@ -64,57 +63,15 @@ class Counted:
     failures: dict[int, StoreError] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Group:
-    """The changes of one bucket that lie in one window, by their places, and what is known of its totals.
-
-    ``covered`` are the versions that this batch leaves no gap in: of other windows too, which never count here.
-    """
-
-    key: Key
-    expires_at_s: int
-    changes: dict[int, BucketChange] = field(default_factory=dict)
-    covered: set[tuple[int, int]] = field(default_factory=set)
-    known: Usage | None = None
-
-    def fresh(self) -> dict[int, BucketChange]:
-        """Return the changes that are not counted yet; the same one may stand in a batch twice."""
-        counted: Coverage = () if self.known is None else self.known.coverage
-        fresh: dict[int, BucketChange] = {}
-        for place, change in self.changes.items():
-            if not covers(counted, change.version):
-                fresh[place] = change
-                counted = cover(counted, change.version - 1, change.version)
-        return fresh
-
-    def after(self) -> Usage | None:
-        """Return the totals with all changes in them; None where there is nothing to write."""
-        fresh = list(self.fresh().values())
-        known = self.known or Usage()
-        if not fresh or (self.known is None and not any(change.counts for change in fresh)):
-            return None
-        coverage = known.coverage
-        for after, last in self.covered:
-            coverage = cover(coverage, after, last)
-        return Usage(
-            coverage=coverage,
-            grants=known.grants + sum([change.grants for change in fresh]),
-            tokens=_summed([known.tokens, *[change.tokens for change in fresh]]),
-            refused=_summed([known.refused, *[change.refused for change in fresh]]),
-            peaks=_highest([known.peaks, *[change.peaks for change in fresh]]),
-            counted_at_ms=max(known.counted_at_ms, *[change.at_ms for change in fresh]),
-        )
-
-
 def count_usage(changes: Sequence[BucketChange], plan: UsagePlan, now_ms: int, totals: Totals) -> Flow[Counted]:
     """Count changes of buckets, each once.
 
     One write for each bucket and window; a round trip for 100 of them where this process wrote their totals last,
     one more that reads those it does not know. What could not be counted is among the failures; nothing raises.
     """
-    counted = Counted()
-    groups = _grouped(changes, plan, now_ms, counted)
-    counted.groups = len(groups)
+    groups = group_changes(changes, plan, now_ms)
+    kept = {place for group in groups for place in group.changes}
+    counted = Counted(groups=len(groups), expired=len(changes) - len(kept))
     known = pending = yield from _look_up(groups, totals, counted)
     for _ in range(_MAX_WRITES):
         writes = [(group, after) for group in pending if (after := group.after()) is not None]
@@ -133,47 +90,9 @@ def count_usage(changes: Sequence[BucketChange], plan: UsagePlan, now_ms: int, t
     return counted
 
 
-def _grouped(changes: Sequence[BucketChange], plan: UsagePlan, now_ms: int, counted: Counted) -> list[_Group]:
-    """Group changes by bucket and window, without those whose window is not kept any more."""
-    buckets: dict[tuple[str, str], dict[int, BucketChange]] = {}
-    for place, change in enumerate(changes):
-        buckets.setdefault((change.entity_id, change.resource), {})[place] = change
-    groups: dict[Key, _Group] = {}
-    kept: set[int] = set()
-    for places in buckets.values():
-        for run in _runs(places):
-            span = (next(iter(run.values())).after, max(change.version for change in run.values()))
-            for place, change in run.items():
-                for window in plan.windows:
-                    start_ms = window_start_ms(window, change.at_ms)
-                    expires_at_ms = plan.expires_at_ms(window, start_ms)
-                    if expires_at_ms <= now_ms:
-                        continue
-                    key = schema.usage_key(change.entity_id, change.resource, window, start_ms)
-                    group = groups.setdefault(key, _Group(key, expires_at_ms // 1000))
-                    group.changes[place] = change
-                    group.covered.add(span)
-                    kept.add(place)
-    counted.expired = len(changes) - len(kept)
-    return list(groups.values())
-
-
-def _runs(places: Mapping[int, BucketChange]) -> Iterable[dict[int, BucketChange]]:
-    """Split the changes of one bucket, in the order of their versions, where one is missing between two."""
-    run: dict[int, BucketChange] = {}
-    last = -1
-    for place, change in sorted(places.items(), key=lambda entry: attrgetter("version", "after")(entry[1])):
-        if run and change.after > last:
-            yield run
-            run = {}
-        run[place] = change
-        last = change.version
-    yield run
-
-
-def _look_up(groups: list[_Group], totals: Totals, counted: Counted) -> Flow[list[_Group]]:
+def _look_up(groups: list[Group], totals: Totals, counted: Counted) -> Flow[list[Group]]:
     """Find out what is counted already: from memory, where it is known; return the groups that could be."""
-    unknown: list[_Group] = []
+    unknown: list[Group] = []
     for group in groups:
         group.known = totals.get(group.key)
         if group.known is None:
@@ -193,13 +112,13 @@ def _look_up(groups: list[_Group], totals: Totals, counted: Counted) -> Flow[lis
     return groups
 
 
-def _repeated(groups: list[_Group]) -> set[int]:
+def _repeated(groups: list[Group]) -> set[int]:
     """Return the places of changes that were counted in every window already, as the last writes found them."""
     fresh = {place for group in groups for place in group.fresh()}
     return {place for group in groups for place in group.changes} - fresh
 
 
-def _write(group: _Group, after: Usage) -> Update:
+def _write(group: Group, after: Usage) -> Update:
     """Write the totals of a group, if they still are what they are known to be."""
     before = group.known or Usage()
     changes: list[Change] = [
@@ -224,7 +143,7 @@ def _write(group: _Group, after: Usage) -> Update:
     return Update(group.key, tuple(changes), Equals(schema.USAGE_COVERAGE, before.coverage))
 
 
-def _judge(group: _Group, after: Usage, outcome: Outcome, totals: Totals, counted: Counted) -> bool:
+def _judge(group: Group, after: Usage, outcome: Outcome, totals: Totals, counted: Counted) -> bool:
     """Take an outcome in; say whether the group is done with, be it that it failed."""
     match outcome:
         case Applied():
@@ -245,26 +164,10 @@ def _judge(group: _Group, after: Usage, outcome: Outcome, totals: Totals, counte
             raise LeasegateError(f"a count cannot end as {type(outcome).__name__}")
 
 
-def _fail(group: _Group, error: StoreError, counted: Counted) -> None:
+def _fail(group: Group, error: StoreError, counted: Counted) -> None:
     counted.failures |= dict.fromkeys(group.changes, error)
 
 
 def _added(before: Mapping[str, int], after: Mapping[str, int], attribute: Callable[[str], str]) -> list[Change]:
     differences = {name: count - before.get(name, 0) for name, count in after.items()}
     return [Add(attribute(name), difference) for name, difference in differences.items() if difference]
-
-
-def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for each in counts:
-        for name, count in each.items():
-            sums[name] = sums.get(name, 0) + count
-    return sums
-
-
-def _highest(peaks: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    highest: dict[str, int] = {}
-    for each in peaks:
-        for name, peak in each.items():
-            highest[name] = max(highest.get(name, 0), peak)
-    return highest
