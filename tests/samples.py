@@ -108,7 +108,7 @@ SWEEP: Final = ("sweep_scheduled",)
 AGGREGATOR: Final = {
     "aggregator_first_acquire": Counting({"sample-first": ((1, 500),)}),
     "aggregator_batch": Counting(
-        {"sample-batch-1": ((2, 1_200), (1, 250)), "sample-batch-2": ((1, 100), (1, 50))},
+        {"sample-counted-1": ((2, 1_200), (1, 250)), "sample-counted-2": ((1, 100), (1, 50))},
     ),
     "aggregator_give_back": Counting({"sample-returned": ((1, 500),)}),
     "aggregator_poison_record": Counting({"sample-poisoned": ((2, 800),)}, unreadable=1),

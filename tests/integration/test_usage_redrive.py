@@ -91,9 +91,12 @@ class Redrive:
         raise AssertionError(f"the stream has nothing of {entity_id}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def redrive(stack: Stack) -> Redrive:
-    return Redrive(stack)
+    """The command, where there is no letter yet: other tests of this stack leave theirs."""
+    redrive = Redrive(stack)
+    redrive.sqs.purge_queue(QueueUrl=stack.usage_dead_letters_url)
+    return redrive
 
 
 def test_a_record_in_the_queue_is_counted_and_its_letter_deleted(redrive: Redrive) -> None:
