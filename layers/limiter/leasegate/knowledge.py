@@ -143,7 +143,8 @@ class Knowledge:
         self._ancestors: Recent[tuple[str, str], Aged[Ancestor]] = Recent(max_aged)
         self._items: Recent[Key, Item] = Recent(max_aged)
         self._refusals: Tally[tuple[str, str]] = Tally(max_buckets)
-        self._guesses: Tally[None] = Tally(1)
+        self._missed_guesses = 0
+        self._lock = Lock()
 
     # buckets
 
@@ -190,11 +191,14 @@ class Knowledge:
 
     def note_missed_guess(self) -> None:
         """Count a write that the table refused because what this process remembered was out of date."""
-        self._guesses.add(None, {"missed": 1})
+        with self._lock:
+            self._missed_guesses += 1
 
     def take_missed_guesses(self) -> int:
         """Return how many guesses missed since this was asked last."""
-        return self._guesses.take(None).get("missed", 0)
+        with self._lock:
+            missed, self._missed_guesses = self._missed_guesses, 0
+        return missed
 
     # aged
 
