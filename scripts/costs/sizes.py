@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
@@ -12,32 +13,68 @@ from leasegate.flows.spending import Request
 from leasegate.identifiers import MAX_TOKENS
 from leasegate.limits import MAX_CONCURRENT, MAX_LIMITS, MAX_PERIOD_MS, index_limits
 from leasegate.metering import item_size
-from leasegate.operations import Item, Put
+from leasegate.operations import Item, Key, Put
 from scripts.costs.tables import LIMITS, START_MS
 
 UNIT_BYTES: Final = 1_024
 
 
-def fullest_bucket(count: int) -> Item:
-    """Build a bucket as big as it gets: names of 16 characters, ids of 64, no round numbers, every slot taken."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How long everything in a bucket is; numbers without round ones, which would be shorter.
+
+    Attributes:
+        about: what it is, in words.
+        name: the names of limits, by their number.
+        ids: how long ids are.
+        tokens: capacities, amounts, and whatever is counted.
+        period_ms: the period of all limits.
+    """
+
+    about: str
+    name: str
+    ids: int
+    tokens: int
+    period_ms: int
+
+    def key(self) -> Key:
+        """Return the key of a bucket of this shape."""
+        return schema.bucket_key("e" * self.ids, "r" * self.ids)
+
+
+ORDINARY: Final = Shape(
+    "ids of 36 characters, limit names of 5, tokens and counts to a million", "lim{:02}", 36, 999_999, 60_000
+)
+LONGEST: Final = Shape(
+    "ids of 64 characters, limit names of 16, every number as long as it can get",
+    "limit-{:02}-of-many",
+    64,
+    MAX_TOKENS - 1,
+    MAX_PERIOD_MS - 1,
+)
+
+
+def fullest_bucket(count: int, shape: Shape = LONGEST) -> Item:
+    """Build a bucket as big as it gets: every slot taken, every limit in use, and refusals of each."""
     limits = index_limits(
-        Limit(f"limit-{number:02}-of-many", MAX_TOKENS - 1, MAX_TOKENS - 1, MAX_PERIOD_MS - 1)
-        for number in range(count)
+        Limit(shape.name.format(number), shape.tokens, shape.tokens, shape.period_ms) for number in range(count)
     )
-    amounts = dict.fromkeys(limits, MAX_TOKENS - 1)
+    amounts = dict.fromkeys(limits, shape.tokens)
     request = Request("x" * 16, 0, START_MS)
-    state = newborn(Resolved(f"e:{START_MS}", limits), "p" * 64, amounts, request)
-    reading = EntityReading(schema.Entity(parent_id="p" * 64), None, None)
-    bucket = create("e" * 64, "r" * 64, state, amounts, reading, request, grants=MAX_TOKENS - 1)[0]
+    parent_id = "p" * shape.ids
+    state = newborn(Resolved(f"e:{START_MS}", limits), parent_id, amounts, request)
+    reading = EntityReading(schema.Entity(parent_id=parent_id), None, None)
+    entity_id, resource = schema.bucket_of(shape.key())
+    bucket = create(entity_id, resource, state, amounts, reading, request, grants=shape.tokens)[0]
     assert isinstance(bucket, Put)
     slots = {schema.request_attribute(slot): request.id for slot in range(schema.REQUEST_SLOTS)}
-    refused = {schema.refused_attribute(name): MAX_TOKENS - 1 for name in limits}
+    refused = {schema.refused_attribute(name): shape.tokens for name in limits}
     return {**bucket.item, **slots, **refused}
 
 
-def fullest_size(count: int) -> int:
+def fullest_size(count: int, shape: Shape = LONGEST) -> int:
     """Return the size in bytes of :func:`fullest_bucket`."""
-    return item_size(schema.bucket_key("e" * 64, "r" * 64), fullest_bucket(count))
+    return item_size(shape.key(), fullest_bucket(count, shape))
 
 
 def crowded_size(leases: int, *, grants: int = 999_999, refused: int = 999_999) -> int:
@@ -64,10 +101,12 @@ def crowded_size(leases: int, *, grants: int = 999_999, refused: int = 999_999) 
 
 def render_sizes() -> str:
     """Render the write units of the fullest buckets as a Markdown table."""
-    lines = ["| limits of a bucket | its largest size | write units of a grant |", "|---|---|---|"]
-    for units, counts in groupby(range(1, MAX_LIMITS + 1), lambda count: -(-fullest_size(count) // 1024)):
-        group = list(counts)
-        lines.append(f"| {group[0]} to {group[-1]} | {fullest_size(group[-1]):,} bytes | {units} |")
+    lines = ["| a bucket with | limits | largest size | write units of a grant |", "|---|---|---|---|"]
+    for shape in (ORDINARY, LONGEST):
+        sizes = [fullest_size(count, shape) for count in range(1, MAX_LIMITS + 1)]
+        for units, counts in groupby(enumerate(sizes, start=1), lambda sized: -(-sized[1] // UNIT_BYTES)):
+            (first, _), *_, (last, size) = counts
+            lines.append(f"| {shape.about} | {first} to {last} | {size:,} bytes | {units} |")
     return "\n".join(lines)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from leasegate import Limit, schema
 from leasegate.identifiers import MAX_TOKENS
 from leasegate.limits import MAX_PERIOD_MS
-from scripts.costs.sizes import fullest_bucket, fullest_size
+from scripts.costs.sizes import ORDINARY, fullest_bucket, fullest_size
 from scripts.costs.tables import START_MS
+
+
+def test_a_bucket_of_ten_limits_costs_one_where_nothing_is_out_of_the_ordinary() -> None:
+    assert fullest_size(10, ORDINARY) <= 1024
 
 
 def test_a_bucket_of_four_limits_costs_one_and_of_sixteen_three_however_long_its_names_and_numbers() -> None:
