@@ -24,12 +24,12 @@ from leasegate.repository.dynamodb import DynamoRepository
 from scripts import gateway, ledger
 from scripts.api import Answer, ApiClient
 from scripts.deployment import dynamodb_client
+from scripts.ledger import RESOURCE
 from scripts.processes import StartError, end_like_interrupted
 from scripts.progress import say, step
 from scripts.stack import Stack, embedded_stack
 
 ENTITY = "key-1"
-RESOURCE = "gpt-4"
 LIMITS = (Limit.per_minute("rpm", 60), Limit.per_minute("tpm", 10_000))
 CLIENTS = ("ann", "bob", "cay", "dan")
 CONSUME = {"rpm": 1, "tpm": 500}

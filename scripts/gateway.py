@@ -14,10 +14,9 @@ from rich.table import Table
 
 from leasegate import Limit, Limiter
 from scripts.api import Answer, ApiClient
-from scripts.ledger import Spent
+from scripts.ledger import RESOURCE, Spent
 
 ENTITY: Final = "key-2"
-RESOURCE: Final = "gpt-4"
 LIMITS: Final = (Limit("tpd", 10_000, 1, 86_400_000), Limit.concurrent("streams", 2, lease_seconds=600))
 ESTIMATE: Final = 500
 USED: Final = 812

@@ -16,6 +16,7 @@ from rich.table import Table
 from scripts.api import ApiClient
 
 RESOURCE: Final = "gpt-4"
+"""What is spent in all parts of the demonstration."""
 DEADLINE_S: Final = 30
 _PAUSE_S: Final = 0.25
 

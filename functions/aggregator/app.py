@@ -36,7 +36,7 @@ from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.aggregator import Aggregator
 from leasegate.deadletters import DeadRecord, write_dead_record
 from leasegate.records import CountReport
-from leasegate.stream import StreamRecord, sequence_number
+from leasegate.stream import StreamRecord, is_named, sequence_number
 from leasegate_lambda.queue import SEND_MS, DeadLetters, connect_queue
 from leasegate_lambda.table import connect, open_table, round_trips
 from leasegate_lambda.usage import usage_plan
@@ -83,11 +83,7 @@ def read_event(event: Mapping[str, Any]) -> tuple[Sequence[StreamRecord], bool]:
     if not isinstance(records, list):
         raise InvalidRequest("Records", "must be a list of records of the table's stream")
     for place, record in enumerate(records):
-        try:
-            is_named = isinstance(sequence_number(record), str)
-        except (KeyError, TypeError):
-            is_named = False
-        if not is_named:
+        if not is_named(record):
             raise InvalidRequest(f"Records[{place}]", "has no sequence number")
     return records, event.get("redrive") is True
 

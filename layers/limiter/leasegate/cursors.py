@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 from .errors import InvalidRequest
@@ -24,9 +25,20 @@ def write_cursor(listing: str, place: str) -> str:
     return base64.urlsafe_b64encode(_checksum(listing, data) + data).decode().rstrip("=")
 
 
+def read_place[T](listing: str, cursor: object, parse: Callable[[str], T]) -> T:
+    """Return what ``parse`` makes of the place in this listing; where it raises ``ValueError``, that is none.
+
+    Anybody can make a cursor that is whole; what is in it need not be a place.
+    """
+    try:
+        return parse(read_cursor(listing, cursor))
+    except ValueError as error:
+        raise _wrong() from error
+
+
 def read_cursor(listing: str, cursor: object) -> str:
     """Return the place in this listing; raise :class:`InvalidRequest` for anything else."""
-    wrong = InvalidRequest("cursor", "is no cursor of this listing; ask without one for the first page")
+    wrong = _wrong()
     if not isinstance(cursor, str):
         raise wrong
     try:
@@ -40,6 +52,10 @@ def read_cursor(listing: str, cursor: object) -> str:
     if not 0 < len(data) <= _MAX_PLACE_BYTES:
         raise wrong
     return place
+
+
+def _wrong() -> InvalidRequest:
+    return InvalidRequest("cursor", "is no cursor of this listing; ask without one for the first page")
 
 
 def _checksum(listing: str, place: bytes) -> bytes:

@@ -13,7 +13,7 @@ from .errors import InvalidRequest, LeasegateError
 from .flows.grants import Ask, Charge, Grant
 from .flows.renewing import held_until_ms
 from .flows.settle import Correction
-from .flows.spending import Amounts, Request
+from .flows.spending import Amounts, Request, summed
 from .identifiers import MAX_TOKENS, check_amounts, check_integer
 from .records import Renewal
 from .states import Availability
@@ -112,11 +112,7 @@ class Lease:
     @property
     def consumed(self) -> Mapping[str, int]:
         """The tokens that the acquiring entity spent through this lease, with its adjustments, by limit name."""
-        total: dict[str, int] = {}
-        for amounts in (*(grant.consume for grant in self._grants), self._adjustments):
-            for name, tokens in amounts.items():
-                total[name] = total.get(name, 0) + tokens
-        return total
+        return summed([*[grant.consume for grant in self._grants], self._adjustments])
 
     def adjust(self, delta: Mapping[str, int]) -> None:
         """Add to what was really used (negative: less was), by limit name; written once, when settled.
@@ -236,11 +232,8 @@ class Lease:
 
     def _returns(self, charge: Charge) -> Amounts:
         """Return, negative, all that this lease spent at the level of a charge."""
-        total: dict[str, int] = {}
-        for other in self._charges(charge.entity_id):
-            for name, tokens in other.tokens.items():
-                total[name] = total.get(name, 0) - tokens
-        return total
+        spent = summed([other.tokens for other in self._charges(charge.entity_id)])
+        return {name: -tokens for name, tokens in spent.items()}
 
     def _check_open(self) -> None:
         if self._settlement is not None:

@@ -36,6 +36,14 @@ def read_record(record: StreamRecord) -> BucketChange | None:
         raise UnreadableChange(f"{type(error).__name__}: {error}") from error
 
 
+def is_named(record: StreamRecord) -> bool:
+    """Say whether a record has a sequence number, without which nobody can be told what became of it."""
+    try:
+        return isinstance(sequence_number(record), str)
+    except (KeyError, TypeError):
+        return False
+
+
 def sequence_number(record: StreamRecord) -> str:
     """Return what names a record within its shard. Raises ``KeyError`` or ``TypeError`` where nothing does."""
     number: str = record["dynamodb"]["SequenceNumber"]

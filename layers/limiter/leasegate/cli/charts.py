@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.bar import Bar
 from rich.table import Table
 
+from ..flows.usage import Measure, Metric
 from ..http.times import write_time
 from ..records import LimitUsage, UsageRecord
 from ..windows import Window, to_time
 from .output import table
-
-if TYPE_CHECKING:
-    from ..flows.usage import Metric
 
 _BAR_WIDTH: Final = 20
 _FORMATS: Final[dict[Window, str]] = {
@@ -63,12 +61,12 @@ def _table(
     made = table(first, "grants#", "limit", "tokens#", "refused#", "peak#", by)
     greatest: dict[str, int] = {}
     for record in records:
-        for name, limit in _limits(record, limit_name):
-            greatest[name] = max(greatest.get(name, 0), _measure(record, limit, by))
+        for name, _ in _limits(record, limit_name):
+            greatest[name] = max(greatest.get(name, 0), Measure(by, name).of(record))
     for record in records:
         head = (write(record), str(record.grants))
         for name, limit in _limits(record, limit_name):
-            bar = Bar(greatest[name], 0, _measure(record, limit, by), width=_BAR_WIDTH)
+            bar = Bar(greatest[name], 0, Measure(by, name).of(record), width=_BAR_WIDTH)
             made.add_row(*head, name, str(limit.tokens), str(limit.refused), str(limit.peak), bar)
             head = ("", "")
     return made
@@ -79,12 +77,6 @@ def _limits(record: UsageRecord, limit_name: str | None) -> tuple[tuple[str, Lim
     if limit_name is not None:
         return ((limit_name, record.limits.get(limit_name, _NOTHING)),)
     return tuple(record.limits.items()) or (("", _NOTHING),)
-
-
-def _measure(record: UsageRecord, limit: LimitUsage, by: Metric) -> int:
-    if by == "grants":
-        return record.grants
-    return limit.tokens if by == "tokens" else limit.refused
 
 
 def _start(record: UsageRecord) -> str:

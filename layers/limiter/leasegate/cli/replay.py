@@ -11,7 +11,7 @@ from ..changes import UnreadableChange
 from ..deadletters import DeadBatch, UnreadableLetter, read_dead_letter
 from ..errors import StoreError
 from ..repository.wire import decode_key
-from ..stream import StreamRecord, read_record, sequence_number
+from ..stream import StreamRecord, is_named, read_record, sequence_number
 from .services import RecordsLost, write_json
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _open(letter: Letter, stream: Stream) -> tuple[Replayed, list[StreamRecord]]
     except UnreadableLetter as error:
         return Replayed(letter, problem=str(error)), []
     if not isinstance(dead, DeadBatch):
-        if not _is_named(dead.record):
+        if not is_named(dead.record):
             return Replayed(letter, dead.reason, 1, "its record has no sequence number"), []
         return Replayed(letter, dead.reason, 1), [dead.record]
     try:
@@ -123,13 +123,6 @@ def _open(letter: Letter, stream: Stream) -> tuple[Replayed, list[StreamRecord]]
     except RecordsLost as error:
         return Replayed(letter, dead.reason, dead.size, f"lost, the stream does not have it any more: {error}"), []
     return Replayed(letter, dead.reason, len(records)), records
-
-
-def _is_named(record: StreamRecord) -> bool:
-    try:
-        return isinstance(sequence_number(record), str)
-    except (KeyError, TypeError):
-        return False
 
 
 def _is_counted(record: StreamRecord) -> bool:

@@ -20,7 +20,7 @@ from ..states import Availability
 from .abreast import abreast
 from .acquire import acquire
 from .grants import Ask, Charge, Grant, HoldsPlaces, describe
-from .spending import Request
+from .spending import Request, summed
 
 type Verdict = Grant | LeasegateError
 type NewRequest = Callable[[Ask], Request]
@@ -122,12 +122,8 @@ def _merged(asks: Sequence[Ask]) -> Ask:
 
     Leases that are durable only if they hold something are one each: then it may not hold anything.
     """
-    consume: dict[str, int] = {}
-    for ask in asks:
-        for name, tokens in ask.consume.items():
-            consume[name] = consume.get(name, 0) + tokens
     parts = tuple([ask.consume for ask in asks])
-    return replace(asks[0], consume=consume, terms=None, may_hold=asks[0].terms is None, parts=parts)
+    return replace(asks[0], consume=summed(parts), terms=None, may_hold=asks[0].terms is None, parts=parts)
 
 
 def _split(grant: Grant, asks: Sequence[Ask]) -> list[Verdict]:

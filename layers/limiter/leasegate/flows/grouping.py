@@ -11,6 +11,7 @@ from ..coverage import Coverage, cover, covers
 from ..operations import Key
 from ..schema import Usage
 from ..windows import UsagePlan, window_start_ms
+from .spending import summed
 
 
 @dataclass(slots=True)
@@ -48,8 +49,8 @@ class Group:
         return Usage(
             coverage=coverage,
             grants=known.grants + sum([change.grants for change in fresh]),
-            tokens=_summed([known.tokens, *[change.tokens for change in fresh]]),
-            refused=_summed([known.refused, *[change.refused for change in fresh]]),
+            tokens=summed([known.tokens, *[change.tokens for change in fresh]]),
+            refused=summed([known.refused, *[change.refused for change in fresh]]),
             peaks=_highest([known.peaks, *[change.peaks for change in fresh]]),
             counted_at_ms=max(known.counted_at_ms, *[change.at_ms for change in fresh]),
         )
@@ -88,14 +89,6 @@ def _runs(places: Mapping[int, BucketChange]) -> Iterable[dict[int, BucketChange
         run[place] = change
         last = change.version
     yield run
-
-
-def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for each in counts:
-        for name, count in each.items():
-            sums[name] = sums.get(name, 0) + count
-    return sums
 
 
 def _highest(peaks: Iterable[Mapping[str, int]]) -> dict[str, int]:

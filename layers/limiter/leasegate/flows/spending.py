@@ -10,7 +10,7 @@ emptier than ``ttl`` covers must move it. A day's grace keeps that down to about
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -227,6 +227,15 @@ def after_correction(state: Bucket, amounts: Amounts, leaving: HolderIds, reques
         elif name in tats:
             tats[name] += tokens * limit.period_ms
     return replace(state, tats=tats, holders=holding.without(state.holders, leaving), version=state.version + 1)
+
+
+def summed(amounts: Iterable[Amounts]) -> dict[str, int]:
+    """Add amounts up by name."""
+    total: dict[str, int] = {}
+    for each in amounts:
+        for name, count in each.items():
+            total[name] = total.get(name, 0) + count
+    return total
 
 
 def can_grant(state: Bucket, amounts: Amounts, now_ms: int) -> bool:

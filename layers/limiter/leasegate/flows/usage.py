@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal, cast
 
 from .. import schema
-from ..cursors import read_cursor, write_cursor
-from ..errors import InvalidRequest
+from ..cursors import read_place, write_cursor
 from ..operations import BatchGet, Flow, Item, Key, Operation, Page, Position, Query
 from ..records import Listing, UsageRecord
 from ..windows import Window, count_windows, read_start, window_end_ms, window_start_ms, write_start
@@ -42,7 +40,7 @@ def read_usage(
     partition, prefix = schema.usage_partition(entity_id, resource), schema.usage_prefix(window)
     first_ms = window_start_ms(window, start_ms)
     if cursor is not None:
-        first_ms = max(first_ms, window_end_ms(window, _read_place(listing, cursor, read_start)))
+        first_ms = max(first_ms, window_end_ms(window, read_place(listing, cursor, read_start)))
     if first_ms >= end_ms:
         return Listing((), None)
     # One more than the page has room for tells whether another one follows; but none beyond the end.
@@ -156,7 +154,7 @@ def rank_usage(
     """
     start_ms = window_start_ms(window, at_ms)
     listing = f"ranking {resource} {window} {start_ms} {measure.metric} {measure.limit_name or ''}"
-    below = None if cursor is None else _read_place(listing, cursor, _parse_place)
+    below = None if cursor is None else read_place(listing, cursor, _parse_place)
     shards = range(schema.USAGE_SHARDS)
     partitions = [schema.usage_list_partition(resource, window, start_ms, shard) for shard in shards]
     ranking = _Ranking(measure, below, page_size, dict.fromkeys(partitions))
@@ -190,17 +188,6 @@ def rank_usage(
 def _parse_place(text: str) -> _Place:
     value, entity_id = text.split(" ")
     return -int(value), entity_id
-
-
-def _read_place[T](listing: str, cursor: str, parse: Callable[[str], T]) -> T:
-    """Read the place in a cursor. Anybody can make one that is whole; what is in it need not be a place."""
-    place = read_cursor(listing, cursor)
-    try:
-        return parse(place)
-    except ValueError as error:
-        raise InvalidRequest(
-            "cursor", "is no cursor of this listing; ask without one for the first page"
-        ) from error
 
 
 def _record(key: Key, item: Item) -> UsageRecord:

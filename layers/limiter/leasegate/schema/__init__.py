@@ -88,7 +88,6 @@ from .attributes import (
     used_limit,
 )
 from .items import (
-    NO_ENTITY,
     Bucket,
     Entity,
     StoredLimits,
@@ -135,7 +134,6 @@ from .usage import (
     usage_index,
     usage_key,
     usage_list_partition,
-    usage_list_prefix,
     usage_of,
     usage_partition,
     usage_prefix,
@@ -227,7 +225,6 @@ __all__ = [
     "children_partition",
     "children_index",
     "entity_of",
-    "NO_ENTITY",
     "Bucket",
     "Entity",
     "StoredLimits",
@@ -245,7 +242,6 @@ __all__ = [
     "usage_key",
     "usage_of",
     "usage_list_partition",
-    "usage_list_prefix",
     "usage_index",
     "magnitude_of",
     "Usage",

@@ -105,6 +105,11 @@ def lease_of(key: Key) -> str:
     return key.pk.removeprefix(_LEASE_PREFIX)
 
 
+def shard_of(name: str, shards: int) -> int:
+    """Return which of so many partitions of the index lists a name."""
+    return zlib.crc32(name.encode()) % shards
+
+
 def expiry_partition(shard: int) -> str:
     """Return an index partition that lists open leases by the time at which they expire."""
     return f"EXPIRY#{shard}"
@@ -112,7 +117,7 @@ def expiry_partition(shard: int) -> str:
 
 def expiry_index(lease: str, expires_at_ms: int) -> dict[str, str]:
     """Return the index attributes that list a lease by the time at which it expires."""
-    return {GSI1PK: expiry_partition(zlib.crc32(lease.encode()) % EXPIRY_SHARDS), GSI1SK: f"{expires_at_ms:013}"}
+    return {GSI1PK: expiry_partition(shard_of(lease, EXPIRY_SHARDS)), GSI1SK: f"{expires_at_ms:013}"}
 
 
 def expiry_of(item: Item) -> int:

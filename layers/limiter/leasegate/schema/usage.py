@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -11,6 +10,7 @@ from ..coverage import Coverage
 from ..operations import Item, Key
 from ..windows import Window, check_window, read_start, write_start
 from .attributes import GSI1PK, GSI1SK, PEAK_PREFIX, REFUSED_PREFIX, USED_PREFIX
+from .keys import shard_of
 
 USAGE_COVERAGE: Final = "n"
 """Which versions of the bucket are counted; see :mod:`leasegate.coverage`."""
@@ -49,18 +49,13 @@ def usage_list_partition(resource: str, window: Window, start_ms: int, shard: in
     return f"USAGE#{resource}#{window}#{write_start(start_ms)}#{shard}"
 
 
-def usage_list_prefix(magnitude: int) -> str:
-    """Return what the index's sort keys begin with, for usage of so many bits."""
-    return f"{magnitude:03}#"
-
-
 def usage_index(key: Key, magnitude: int) -> dict[str, str]:
     """Return the index attributes that list usage under its resource and window; greater magnitudes sort later."""
     entity_id, resource, window, start_ms = usage_of(key)
-    shard = zlib.crc32(entity_id.encode()) % USAGE_SHARDS
+    shard = shard_of(entity_id, USAGE_SHARDS)
     return {
         GSI1PK: usage_list_partition(resource, window, start_ms, shard),
-        GSI1SK: f"{usage_list_prefix(magnitude)}{entity_id}",
+        GSI1SK: f"{magnitude:03}#{entity_id}",
     }
 
 
