@@ -1,4 +1,6 @@
-"""What X-Ray records of the calls to the table: each under the request that waits for it, refusals as answers.
+"""What X-Ray records of calls to the table: each under the request that waits for it, refusals as answers.
+
+:mod:`leasegate.tracing` reads it.
 
 For programs that trace with aws_xray_sdk, which patches botocore. The SDK is in maintenance, so this module
 does not import it: its recorder comes in as an argument.
@@ -9,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from .repository.dynamodb import Carry, carry_context
+from .repository.dynamodb import Carry, carry_context, repetition
 from .repository.failures import CANCELLED, CONDITION_FAILED
+from .tracing import ATTEMPT, REFUSED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 type Recorder = Any
 """``aws_xray_sdk.core.xray_recorder``; the SDK has no types."""
-
-REFUSED: Final = "refused"
-"""The annotation of a subsegment whose condition did not hold."""
 
 _CONDITION_FAILED_ALONE: Final = f"{CONDITION_FAILED}Exception"
 
@@ -46,23 +46,34 @@ def carry_segment(recorder: Recorder) -> Carry:
     return carry
 
 
-def record_refusals_as_answers(client: DynamoDBClient, recorder: Recorder) -> None:
-    """Keep conditions that did not hold from being recorded as faults of the client's calls.
+def record_calls(client: DynamoDBClient, recorder: Recorder) -> None:
+    """Have a client's calls recorded as what they are.
 
-    The SDK marks any 4xx as error and fault, with the exception as its cause, only after the call. So the
-    refusal is noticed at the reply, by its code, and annotated; the marks come off when the subsegment is
-    sent. Its status stays 400, as DynamoDB said.
+    A condition that did not hold is an answer. The SDK marks any 4xx as error and fault, with the exception as its
+    cause, only after the call. So the refusal is noticed at the reply, by its code, and annotated; the marks come
+    off when the subsegment is sent. Its status stays 400, as DynamoDB said.
+
+    An attempt that repeats another one is annotated with its number, from 2 on.
     """
 
-    def annotate(parsed: Mapping[str, Any], **_event: object) -> None:
-        if _is_refusal(parsed):
-            subsegment = recorder.current_subsegment()
-            if subsegment is not None:
-                subsegment.put_annotation(REFUSED, True)
+    def note_attempt(**_event: object) -> None:
+        if (attempt := repetition.get()) > 1:
+            _annotate(recorder, ATTEMPT, attempt)
 
-    client.meta.events.register("after-call.dynamodb", annotate)
+    def note_refusal(parsed: Mapping[str, Any], **_event: object) -> None:
+        if _is_refusal(parsed):
+            _annotate(recorder, REFUSED, True)
+
+    client.meta.events.register("before-call.dynamodb", note_attempt)
+    client.meta.events.register("after-call.dynamodb", note_refusal)
     if not isinstance(recorder.emitter, RefusalsAsAnswers):
         recorder.configure(emitter=RefusalsAsAnswers(recorder.emitter))
+
+
+def _annotate(recorder: Recorder, name: str, value: int | bool) -> None:
+    subsegment = recorder.current_subsegment()
+    if subsegment is not None:
+        subsegment.put_annotation(name, value)
 
 
 class RefusalsAsAnswers:

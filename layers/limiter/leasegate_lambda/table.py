@@ -11,7 +11,7 @@ import boto3
 
 from leasegate import Knowledge
 from leasegate.knowledge import DEFAULT_MAX_AGE_MS, DEFAULT_REFUSAL_AGE_MS
-from leasegate.recording import carry_segment, record_refusals_as_answers
+from leasegate.recording import carry_segment, record_calls
 from leasegate.repository.dynamodb import DynamoRepository, client_config
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def connect(tracer: Tracer) -> DynamoDBClient:
     client = boto3.client(
         "dynamodb", endpoint_url=os.environ.get("DYNAMODB_ENDPOINT") or None, config=client_config()
     )
-    record_refusals_as_answers(client, tracer.provider)
+    record_calls(client, tracer.provider)
     return client
 
 

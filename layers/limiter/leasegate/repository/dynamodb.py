@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -30,6 +30,9 @@ _BACKOFF_FIRST_S: Final = 0.025
 _BACKOFF_MAX_S: Final = 0.4
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_S: Final = 1_000_000_000
+
+repetition: Final[ContextVar[int]] = ContextVar("repetition", default=1)
+"""Which attempt at a call is under way, from 1. Whoever records calls may ask."""
 
 
 class Carry(Protocol):
@@ -159,11 +162,12 @@ class DynamoRepository:
         """Repeat a call until it has an answer, or no time is left to begin another attempt."""
         maybe_applied = False
         backoff_s = _BACKOFF_FIRST_S
+        attempt = 1
         if self._monotonic_ns() >= deadline_ns:
             return Failed(StoreUnavailable("no time was left to ask DynamoDB"))
         while True:
             try:
-                return call.send()
+                return call.send() if attempt == 1 else _send_again(call, attempt)
             except STORE_FAILURES as error:
                 failure = classify(error)
                 if failure is None:
@@ -175,6 +179,7 @@ class DynamoRepository:
                 return Failed(_caused(failure.error(str(cause), maybe_applied=maybe_applied), cause))
             self._sleep(pause_s)
             backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+            attempt += 1
 
     def _workers(self) -> ThreadPoolExecutor:
         with self._pool_lock:
@@ -196,6 +201,14 @@ class DynamoRepository:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _send_again(call: Call, attempt: int) -> Outcome:
+    token = repetition.set(attempt)
+    try:
+        return call.send()
+    finally:
+        repetition.reset(token)
 
 
 def _joined(outcomes: list[Outcome]) -> Outcome:
