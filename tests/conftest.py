@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.dynamodb",
     "tests.fixtures.embedded",
     "tests.fixtures.functions",
+    "tests.fixtures.recorded",
     "tests.fixtures.simulated_aws",
     "tests.fixtures.stores",
 ]

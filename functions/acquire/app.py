@@ -25,6 +25,7 @@ from leasegate.http.verdicts import (
     reply_to_grant,
     reply_to_renewal,
 )
+from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 logger = Logger()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
+notes = Annotations(tracer)
 style = header_style()
 
 
@@ -62,6 +64,7 @@ def limiter() -> Limiter:
 def acquire(request: Request) -> Reply:
     """Spend, or raise what refuses."""
     asked = read_acquire(request)
+    notes.note_subject(asked.entity_id, asked.resource)
     lease = limiter().acquire(
         asked.entity_id,
         asked.resource,
@@ -83,6 +86,7 @@ def acquire_batch(request: Request) -> Reply:
     """Answer each request of a batch by itself; those that can be read go to the table together."""
     asked = read_batch(request)
     readable = [item for item in asked if isinstance(item, AcquireRequest)]
+    notes.note(requests=len(asked))
     verdicts = iter(acquire_many(readable, request) if readable else ())
     answers = [next(verdicts) if isinstance(item, AcquireRequest) else item for item in asked]
     return reply_to_batch(
@@ -112,8 +116,10 @@ def lease_of(request: Request) -> DurableLease:
 
 
 def adjust(request: Request) -> Reply:
+    asked = read_adjustment(request)
+    notes.note_subject(asked["entity_id"], asked["resource"])
     adjusted = limiter().adjust(
-        **read_adjustment(request),
+        **asked,
         idempotency_key=request.idempotency_key,
         timeout_ms=timeout_ms(request),
         actor=request.caller,
@@ -141,7 +147,7 @@ def answer(request: Request) -> Reply:
     return OPERATIONS[request.route.operation](request)
 
 
-serve = Service(answer, RouteTable(SPENDING), style=style, logger=logger, metrics=metrics)
+serve = Service(answer, RouteTable(SPENDING), style=style, logger=logger, metrics=metrics, notes=notes)
 
 
 @logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST)
@@ -150,7 +156,9 @@ serve = Service(answer, RouteTable(SPENDING), style=style, logger=logger, metric
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of the REST API."""
     answer = serve(event, context)
-    if missed := knowledge().take_missed_guesses():
+    missed = knowledge().take_missed_guesses()
+    notes.note(guess_missed=missed > 0)
+    if missed:
         metrics.add_metric("GuessesMissed", MetricUnit.Count, missed)
     return answer
 

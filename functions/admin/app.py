@@ -36,6 +36,7 @@ from leasegate.http.routes import ADMINISTRATION, SPENDING
 from leasegate.http.routing import RouteTable
 from leasegate.http.verdicts import reply_to_availability
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
 
@@ -203,7 +204,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 }
 
 routes = RouteTable(ADMINISTRATION, elsewhere=SPENDING)
-serve = Service(administer, routes, style=style, logger=logger, metrics=metrics, prefix="Admin")
+serve = Service(
+    administer, routes, style=style, logger=logger, metrics=metrics, notes=Annotations(tracer), prefix="Admin"
+)
 
 
 @logger.inject_lambda_context(correlation_id_path=API_GATEWAY_REST)

@@ -37,6 +37,7 @@ from leasegate.aggregator import Aggregator
 from leasegate.deadletters import DeadRecord, write_dead_record
 from leasegate.records import CountReport
 from leasegate.stream import StreamRecord, is_named, sequence_number
+from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.queue import SEND_MS, DeadLetters, connect_queue
 from leasegate_lambda.table import connect, open_table, round_trips
 from leasegate_lambda.usage import usage_plan
@@ -57,6 +58,7 @@ COUNTS: Final = {
 logger = Logger()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
+notes = Annotations(tracer)
 
 
 @cache
@@ -127,6 +129,7 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         raise
     finally:
         metrics.add_metric("UsageRoundTrips", MetricUnit.Count, round_trips.get())
+        notes.note(round_trips=round_trips.get())
     failed = {place: str(error) for place, error in report.failures.items()}
     buried = 0
     if is_redrive:
@@ -146,6 +149,7 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         first = min(failed)
         logger.error("not counted", failed=len(failed), first=names[first], reason=failed[first])
     counted["dead_letters"] = buried
+    notes.note(**counted)
     logger.info("usage", **counted, lag_ms=report.lag_ms)
     answer = {"batchItemFailures": [{"itemIdentifier": name} for name in names.values()], **counted}
     if is_redrive:

@@ -26,6 +26,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate import Administrator, InvalidRequest
+from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.table import connect, open_table, round_trips
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ STEP_TIMEOUT_MS: Final = 10_000
 logger = Logger()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
+notes = Annotations(tracer)
 
 
 @cache
@@ -78,6 +80,8 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
         raise
     finally:
         metrics.add_metric("BackfillRoundTrips", MetricUnit.Count, round_trips.get())
+        notes.note(round_trips=round_trips.get())
+    notes.note(status=report.status, scanned=report.scanned)
     answer = asdict(report)
     logger.info("backfill", **answer)
     return answer

@@ -25,6 +25,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from leasegate.administration.session import ANSWER_MARGIN_MS, wall_clock_ms
 from leasegate.records import SweepReport
 from leasegate.sweeper import STEP_MS, Sweeper
+from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.table import connect, new_knowledge, open_table, round_trips
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ RETRY_MS: Final = 5_000
 logger = Logger()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
+notes = Annotations(tracer)
 
 
 @cache
@@ -88,8 +90,10 @@ def handler(_event: object, context: LambdaContext) -> dict[str, Any]:
         raise
     finally:
         metrics.add_metric("SweepRoundTrips", MetricUnit.Count, round_trips.get())
+        notes.note(round_trips=round_trips.get())
     for name, count in {"Released": report.released, "Kept": report.kept, "Failed": report.failed}.items():
         metrics.add_metric(f"Leases{name}", MetricUnit.Count, count)
+    notes.note(released=report.released, kept=report.kept, failed=report.failed)
     answer = asdict(report)
     logger.info("sweep", **answer)
     return answer

@@ -213,6 +213,14 @@ def test_the_fields_of_answers_are_chosen_by_a_parameter(document: dict[str, Any
     assert document["Parameters"]["RateLimitHeaders"]["AllowedValues"] == ["standard", "legacy", "both"]
 
 
+def test_traces_name_entities_by_class_unless_a_parameter_says_otherwise(document: dict[str, Any]) -> None:
+    variables = document["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert variables["TRACE_ENTITIES"] == {"Ref": "TraceEntities"}
+    assert document["Parameters"]["TraceEntities"]["Default"] == "class"
+    assert document["Parameters"]["TraceEntities"]["AllowedValues"] == ["class", "id", "off"]
+
+
 # --- publishing ---------------------------------------------------------------------------------------
 
 

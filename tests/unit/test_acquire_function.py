@@ -1,4 +1,4 @@
-"""The acquire function on moto: every sample, every refusal, and what X-Ray and the metrics see of it."""
+"""The acquire function on moto: every sample, every refusal, and what the metrics see of it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import base64
 import json
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import botocore.client
 import pytest
-from aws_xray_sdk import global_sdk_config
-from aws_xray_sdk.core import xray_recorder
-from aws_xray_sdk.core.lambda_launcher import LambdaContext as LambdaTraces
 
 from leasegate import Limit, Limiter
-from tests.fixtures.functions import TABLE_NAME, Launch, reset_tracer
+from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import Context, Function, Load, counts, lines, request
 from tests.samples import ACQUIRE, EVENTS, load_event, seed
 
@@ -268,142 +264,3 @@ def test_every_verdict_is_counted_with_its_round_trips(
         {"Invalid": 1, "RoundTrips": 0},
         {"Invalid": 1, "RoundTrips": 0},
     ]
-
-
-# --- traces ----------------------------------------------------------------------------------------
-
-
-class MemoryEmitter:
-    """Keeps the documents that X-Ray's daemon would get."""
-
-    def __init__(self) -> None:
-        self.documents: list[dict[str, Any]] = []
-
-    def send_entity(self, entity: Any) -> None:  # noqa: ANN401 - the SDK has no types
-        self.documents.append(json.loads(entity.serialize()))
-
-    def calls(self) -> list[dict[str, Any]]:
-        """Take the DynamoDB calls since the last look, by their start."""
-        calls = [document for document in self.documents if document.get("namespace") == "aws"]
-        self.documents.clear()
-        return sorted(calls, key=lambda call: float(call["start_time"]))
-
-
-@pytest.fixture
-def traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryEmitter]:
-    """Let what is loaded from here on believe that it is traced in Lambda."""
-    monkeypatch.setenv("LAMBDA_TASK_ROOT", "/var/task")
-    monkeypatch.setenv(
-        "_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
-    )
-    context, emitter, threshold = xray_recorder.context, xray_recorder.emitter, xray_recorder.streaming_threshold
-    enabled = global_sdk_config.sdk_enabled()
-    memory = MemoryEmitter()
-    global_sdk_config.set_sdk_enabled(True)
-    xray_recorder.configure(context=LambdaTraces(), emitter=memory, streaming_threshold=0)
-    yield memory
-    # botocore stays patched for this process; disabled, the SDK records nothing of what other tests do.
-    global_sdk_config.set_sdk_enabled(enabled and not hasattr(botocore.client, "_xray_enabled"))
-    xray_recorder.configure(context=context, emitter=emitter, streaming_threshold=threshold)
-    reset_tracer()
-
-
-def operations(calls: list[dict[str, Any]]) -> list[str]:
-    """Return what was asked of DynamoDB, in order."""
-    return [call["aws"]["operation"] for call in calls]
-
-
-def is_red(call: dict[str, Any]) -> bool:
-    """Say whether X-Ray would show a call as failed."""
-    return bool(call.get("fault") or call.get("error") or call.get("throttle") or call.get("cause"))
-
-
-def test_a_warm_grant_is_one_update_in_the_trace(
-    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load
-) -> None:
-    function = start()
-    function.post({**ASK, "limits": [RPM]})
-    assert operations(traces.calls()) == ["BatchGetItem", "TransactWriteItems"]
-    function.post({**ASK, "limits": [RPM]})
-    assert operations(traces.calls()) == ["UpdateItem"]
-
-
-def test_a_remembered_refusal_leaves_no_call_in_the_trace(
-    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load
-) -> None:
-    function = start()
-    for _ in range(2):
-        function.post({**ASK, "limits": [SLOW]})
-    traces.calls()
-    assert function.post({**ASK, "limits": [SLOW]}).status == 429
-    assert traces.calls() == []
-
-
-def test_a_refused_condition_is_an_answer_in_the_trace_and_no_fault(
-    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load
-) -> None:
-    limits = [{"name": "rpm", "amount": 1, "period": "day", "burst": 3}]
-    slow, quick = start(), start()
-    slow.post({**ASK, "limits": limits})
-    quick.post({**ASK, "limits": limits, "consume": {"rpm": 2}})
-    traces.calls()
-    assert slow.post({**ASK, "limits": limits}).status == 429
-    (call,) = traces.calls()
-    assert call["aws"]["operation"] == "UpdateItem"
-    assert call["annotations"] == {"refused": True}
-    assert call["http"]["response"]["status"] == 400
-    assert not is_red(call)
-
-
-def test_a_transaction_cancelled_by_its_conditions_is_an_answer_too(
-    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load, limiter: Limiter
-) -> None:
-    family(limiter)
-    ask = {**ASK, "cascade": "transaction"}
-    slow, quick = start(), start()
-    assert slow.post(ask).status == 200
-    assert quick.post({**ask, "consume": {"rpm": 9}}).status == 200
-    traces.calls()
-    assert slow.post(ask).status == 429
-    calls = traces.calls()
-    assert operations(calls) == ["TransactWriteItems"]
-    assert calls[0]["annotations"] == {"refused": True}
-    assert not is_red(calls[0])
-
-
-def test_a_real_failure_stays_red(moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load) -> None:
-    function = start()
-    moto_client.delete_table(TableName=TABLE_NAME)
-    traces.calls()
-    assert function.post(ASK).status == 500
-    (call,) = traces.calls()
-    assert is_red(call)
-
-
-def test_the_levels_of_a_cascade_are_side_by_side_under_the_handler(
-    moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load, limiter: Limiter
-) -> None:
-    family(limiter)
-    function = start()
-    function.post(ASK)
-    traces.documents.clear()
-    assert function.post(ASK).headers["Leasegate-Round-Trips"] == "1"
-    (handler,) = [document for document in traces.documents if document["name"] == "## handler"]
-    calls = traces.calls()
-    assert operations(calls) == ["UpdateItem", "UpdateItem"]
-    assert [call["parent_id"] for call in calls] == [handler["id"]] * 2
-
-
-def test_a_trace_holds_no_ids_of_entities(moto_client: DynamoDBClient, traces: MemoryEmitter, start: Load) -> None:
-    function = start()
-    for _ in range(2):
-        function.post({**ASK, "limits": [SLOW]})
-    assert "key-1" not in json.dumps(traces.documents)
-
-
-def family(limiter: Limiter) -> None:
-    """Store a key and its project, both with limits."""
-    limiter.create_entity("project-1")
-    limiter.create_entity("key-1", "project-1")
-    for entity_id in ("project-1", "key-1"):
-        limiter.set_limits(entity_id, [Limit.per_day("rpm", 10)], resource="gpt-4")

@@ -53,7 +53,8 @@ def record_calls(client: DynamoDBClient, recorder: Recorder) -> None:
     cause, only after the call. So the refusal is noticed at the reply, by its code, and annotated; the marks come
     off when the subsegment is sent. Its status stays 400, as DynamoDB said.
 
-    An attempt that repeats another one is annotated with its number, from 2 on.
+    An attempt that repeats another one is annotated with its number, from 2 on. One that got no answer is a fault;
+    the SDK leaves it without a mark.
     """
 
     def note_attempt(**_event: object) -> None:
@@ -64,7 +65,13 @@ def record_calls(client: DynamoDBClient, recorder: Recorder) -> None:
         if _is_refusal(parsed):
             _annotate(recorder, REFUSED, True)
 
+    def note_silence(exception: Exception, **_event: object) -> None:
+        subsegment = recorder.current_subsegment()
+        if subsegment is not None:
+            subsegment.add_exception(exception, [], remote=True)
+
     client.meta.events.register("before-call.dynamodb", note_attempt)
+    client.meta.events.register("after-call-error.dynamodb", note_silence)
     client.meta.events.register("after-call.dynamodb", note_refusal)
     if not isinstance(recorder.emitter, RefusalsAsAnswers):
         recorder.configure(emitter=RefusalsAsAnswers(recorder.emitter))

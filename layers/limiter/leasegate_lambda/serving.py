@@ -21,6 +21,7 @@ from leasegate.http.replies import Reply, reply_to_error
 from leasegate.http.requests import Request
 from leasegate.http.routing import RouteTable
 
+from .annotations import Annotations, verdict_of
 from .table import round_trips
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Service:
         style: HeaderStyle,
         logger: Logger,
         metrics: Metrics,
+        notes: Annotations,
         prefix: str = "",
     ) -> None:
         """Serve these routes and no others."""
@@ -60,13 +62,17 @@ class Service:
         self._style: HeaderStyle = style
         self._logger = logger
         self._metrics = metrics
+        self._notes = notes
         self._prefix = prefix
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one event."""
         round_trips.set(0)
         try:
-            reply = self._answer(self._read(event, context))
+            request = self._read(event, context)
+            self._notes.note(operation=request.route.operation)
+            self._notes.note_subject(request.path.get("entity_id"), _resource_of(request))
+            reply = self._answer(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the cause
             reply = self.explain(error)
         return self._write(reply)
@@ -95,6 +101,7 @@ class Service:
 
     def _write(self, reply: Reply) -> dict[str, Any]:
         reply = reply.with_round_trips(round_trips.get())
+        self._notes.note(verdict=verdict_of(reply.counted), status=reply.status, round_trips=round_trips.get())
         self._metrics.add_metric(f"{self._prefix}RoundTrips", MetricUnit.Count, round_trips.get())
         for name, count in Counter(reply.counted).items():
             self._metrics.add_metric(self._prefix + name, MetricUnit.Count, count)
@@ -104,6 +111,10 @@ class Service:
             "body": reply.body,
             "isBase64Encoded": False,
         }
+
+
+def _resource_of(request: Request) -> str | None:
+    return request.path.get("resource") or request.parameter("resource")
 
 
 def _path_of(event: Mapping[str, Any]) -> str:
