@@ -224,28 +224,30 @@ def _span(part: Document) -> Span:
 
 
 def _joined(parts: Sequence[Document]) -> list[list[Document]]:
-    """Put every attempt behind the one that it repeats: the last of its kind that failed before."""
+    """Put every attempt behind the one that it repeats: one of its kind that had failed by then."""
     calls: list[list[Document]] = []
     for part in parts:
-        number = part.get("annotations", {}).get(ATTEMPT, 1)
-        repeated = [call for call in calls if _repeats(part, call, number)]
-        if repeated:
-            max(repeated, key=_end).append(part)
-        else:
+        repeated = next((call for call in calls if _repeats(part, call[-1])), None)
+        if repeated is None:
             calls.append([part])
+        else:
+            repeated.append(part)
     return calls
 
 
-def _repeats(part: Document, call: Sequence[Document], number: float) -> bool:
-    last = call[-1]
+def _repeats(part: Document, failed: Document) -> bool:
     return (
-        number > 1
-        and last.get("annotations", {}).get(ATTEMPT, 1) == number - 1
-        and last["aws"]["operation"] == part["aws"]["operation"]
-        and last["parent_id"] == part["parent_id"]
-        and float(last["end_time"]) <= float(part["start_time"])
-        and _verdict(last) == "failed"
+        _attempt(part) == _attempt(failed) + 1
+        and part["aws"]["operation"] == failed["aws"]["operation"]
+        and part["parent_id"] == failed["parent_id"]
+        and float(part["start_time"]) >= float(failed["end_time"])
+        and _verdict(failed) == "failed"
     )
+
+
+def _attempt(part: Document) -> int:
+    number: int = part.get("annotations", {}).get(ATTEMPT, 1)
+    return number
 
 
 def _in_steps(calls: Sequence[Sequence[Document]]) -> tuple[Call, ...]:
@@ -299,7 +301,3 @@ def _step(call: Call) -> int:
 
 def _start(trace: Trace) -> float:
     return trace.start_s
-
-
-def _end(call: Sequence[Document]) -> float:
-    return float(call[-1]["end_time"])
