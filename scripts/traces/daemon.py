@@ -10,6 +10,7 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -72,6 +73,14 @@ class Daemon:
             self._documents = [document for document in self._documents if document["trace_id"] != trace_id]
         (trace,) = read_traces(documents)
         return trace, documents
+
+    def waiting(self) -> Counter[str]:
+        """Return how many traces of each service have come, and were not taken out."""
+        with self._news:
+            annotations = [
+                document.get("annotations", {}) for document in self._documents if "end_time" in document
+            ]
+        return Counter([noted["Service"] for noted in annotations if "Service" in noted])
 
     def _ended(self, service: str) -> str | None:
         for document in self._documents:

@@ -22,6 +22,7 @@ from leasegate.limits import HOUR_MS
 from leasegate.repository.memory import MemoryRepository
 from tests.command import NOON_MS, Command
 from tests.metered import count_all, spent
+from tests.traces.stored.serving import ACQUIRE, StoredXRay
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "cli.md"
@@ -46,12 +47,13 @@ class DeadLetters:
 
 
 class Outputs:
-    """CloudFormation's client, for a stack that says where its queue and its function are."""
+    """CloudFormation's client, for a stack that says where its queue and its functions are."""
 
     exceptions = boto3.client("cloudformation", region_name="us-east-1").exceptions
 
     def describe_stacks(self, **_request: object) -> dict[str, Any]:
         outputs = {"AggregatorFunctionName": "aggregator", "UsageDeadLettersUrl": "https://queue"}
+        outputs["AcquireFunctionName"] = ACQUIRE
         return {"Stacks": [{"Outputs": [{"OutputKey": k, "OutputValue": v} for k, v in outputs.items()]}]}
 
 
@@ -65,6 +67,7 @@ class Shell:
         self.command = Command(memory)
         self.command.clients = {"sqs": DeadLetters(), "cloudformation": Outputs(), "lambda": None}
         self.command.clients["dynamodbstreams"] = None
+        self.command.clients["xray"] = StoredXRay("cold_cascade", "granted", "refused", "repeated").client()
         self._status = 0
         self._environment: dict[str, str] = {}
 

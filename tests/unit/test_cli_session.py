@@ -108,13 +108,13 @@ def test_common_options_stand_before_a_command_or_after_it(arguments: tuple[str,
 
 def test_the_environment_says_what_options_do_not() -> None:
     leasegate = Command()
-    env = {"LEASEGATE_TABLE": "t", "LEASEGATE_ENDPOINT_URL": "u", "LEASEGATE_ACTOR": "a"}
+    env = {"LEASEGATE_TABLE": "t", "LEASEGATE_ENDPOINT_URL": "u", "LEASEGATE_ACTOR": "a", "AWS_REGION": "r"}
 
     leasegate("resources", "list", env=env)
-    assert leasegate.settings == Settings("t", "u", None, None, "a", json=False)
+    assert leasegate.settings == Settings("t", "u", "r", None, "a", json=False)
     for arguments in (("resources", "list", "--table", "other"), ("--table", "other", "resources", "list")):
         leasegate(*arguments, env=env)
-        assert leasegate.settings == Settings("other", "u", None, None, "a", json=False)
+        assert leasegate.settings == Settings("other", "u", "r", None, "a", json=False)
 
 
 def test_the_user_of_the_machine_acts_unless_another_is_named() -> None:
@@ -154,6 +154,7 @@ def test_the_commands_are_these() -> None:
         *[f"entity {name}" for name in ("list", "move", "reset", "top-up", "update")],
         *[f"limits {name}" for name in ("apply", "delete", "export", "get", "list", "plan", "resolve", "set")],
         *[f"resources {name}" for name in ("disable", "enable", "get", "list")],
+        "trace",
         *[f"usage {name}" for name in ("redrive", "show", "top")],
     ]
 

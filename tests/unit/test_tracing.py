@@ -248,6 +248,10 @@ def test_a_handler_that_failed_is_seen() -> None:
     assert not read(handler(0, 10)).is_failed
 
 
+def test_a_gateway_that_passes_a_refusal_on_has_not_failed() -> None:
+    assert not read(handler(0, 10, error=True, throttle=True)).is_failed
+
+
 # --- traces -----------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,8 @@ _FUNCTION: Final = "AWS::Lambda::Function"
 class Span:
     """Something that took time and is no call to DynamoDB: a function, its handler, a gateway, another service.
 
-    Times are seconds since 1970. ``origin`` is what a segment says it ran on, such as AWS::Lambda::Function.
+    Times are seconds since 1970; ``origin`` is what a segment ran on, such as AWS::Lambda::Function. Whoever answers
+    with a 4xx has not failed: a refused request is one.
     """
 
     name: str
@@ -136,7 +137,7 @@ class Trace:
 
     @property
     def is_failed(self) -> bool:
-        """Whether X-Ray would show any of it in red."""
+        """Whether a call failed in the end, or a function or what it uses."""
         return any(span.is_failed for span in self.spans) or any(call.verdict == "failed" for call in self.calls)
 
 
@@ -219,7 +220,7 @@ def _span(part: Document) -> Span:
         id=part["id"],
         parent_id=part["parent_id"],
         origin=part.get("origin"),
-        is_failed=_is_red(part),
+        is_failed=part.get("fault") is True,
     )
 
 

@@ -1,7 +1,8 @@
 """The command ``leasegate``; ``pip install leasegate[cli]`` brings what it needs.
 
-`exits` says how commands end, `session` what they have in common; `output`, `rendering` and `charts` write
-answers, `replay` replays dead letters by `services`. Modules that have commands are named for them.
+`exits` says how commands end, `session` what they have in common; `output`, `rendering`, `charts`, `waterfall`
+and `drawing` write answers, `replay` replays dead letters by `services`, `xray` reads traces. Modules that have
+commands are named for them.
 """
 
 from __future__ import annotations

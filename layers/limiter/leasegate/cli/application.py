@@ -13,6 +13,7 @@ from .limits import limits
 from .resources import audit, resources
 from .session import Group, common_options
 from .spending import acquire, available
+from .trace import trace
 from .usage import usage
 
 
@@ -35,5 +36,5 @@ for of_a_file in (plan, apply, export):
     limits.add_command(of_a_file)
 for group in (limits, entity, resources, usage):
     leasegate.add_command(group)
-for command in (acquire, available, audit, backfill):
+for command in (acquire, available, audit, backfill, trace):
     leasegate.add_command(command)

@@ -1,4 +1,4 @@
-"""What a stack has besides its table, as far as dead letters are replayed with it: queue, stream, function.
+"""What a stack has besides its table: the queue, the stream and the function for dead letters, and its traces.
 
 The clients of the SDK come in from outside; :mod:`leasegate.cli.connection` makes them.
 """
@@ -15,6 +15,7 @@ from typing import Any, Final
 from ..deadletters import DeadBatch
 from ..errors import InvalidRequest
 from ..stream import StreamRecord, sequence_number
+from .xray import XRay
 
 type Client = Any
 """The SDK's client of a service; its types are not among those that are installed."""
@@ -74,6 +75,10 @@ class Services:
     def function(self, name: str) -> Function:
         """Return a function."""
         return Function(self._client("lambda"), name)
+
+    def xray(self) -> XRay:
+        """Return what has the traces."""
+        return XRay(self._client("xray"))
 
 
 class Queue:

@@ -39,7 +39,7 @@ class Connections:
     """Reaches what a command speaks to; tests bring one of their own as click's ``obj``.
 
     Attributes:
-        table: reaches the table. services: reaches the services that dead letters are replayed with.
+        table: reaches the table. services: reaches the other services of a stack.
         clock: returns the time since 1970 in ms.
     """
 
@@ -135,7 +135,7 @@ def common_options(*, reads_environment: bool) -> list[click.Parameter]:
     return [
         option("--table", "The DynamoDB table.", "LEASEGATE_TABLE"),
         option("--endpoint-url", "Where AWS is, for an emulator.", "LEASEGATE_ENDPOINT_URL"),
-        option("--region", "The AWS region; by default that of the environment or the profile."),
+        option("--region", "The AWS region; by default that of the profile.", "AWS_REGION"),
         option("--profile", "The AWS profile."),
         option("--actor", "Who acts, for the audit; by default the user of this machine.", "LEASEGATE_ACTOR"),
         option("--json", "Answer with one JSON document.", is_flag=True, default=None),

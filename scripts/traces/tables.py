@@ -1,0 +1,58 @@
+"""The comparison in figures that are the same in every run: calls and depths, for a terminal and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from scripts.toolchain import ROOT
+from scripts.traces.comparison import DELAY_MS, Comparison
+
+DOCUMENT: Final = ROOT / "docs" / "traces.md"
+
+_START: Final = "<!-- traces: comparison -->\n"
+_END: Final = "<!-- end -->"
+_COLUMNS: Final = ("an acquire", "calls before", "depth", "calls after", "depth", "waits saved")
+
+
+def make_table(comparisons: Iterable[Comparison]) -> Table:
+    """Write a case a row, for a terminal."""
+    name, *numbers = _COLUMNS
+    title = f"Calls to DynamoDB, which is {DELAY_MS} ms away, and their sequential depth"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(name)
+    for number in numbers:
+        table.add_column(number.replace(" ", "\n"), justify="right")
+    for comparison in comparisons:
+        table.add_row(*_cells(comparison))
+    return table
+
+
+def render_table(comparisons: Iterable[Comparison]) -> str:
+    """Write a case a row, as Markdown."""
+    lines = [f"| {' | '.join(_COLUMNS)} |", f"|---{'|---:' * (len(_COLUMNS) - 1)}|"]
+    lines += [f"| {' | '.join(_cells(comparison))} |" for comparison in comparisons]
+    return "".join([f"{line}\n" for line in lines])
+
+
+def _cells(comparison: Comparison) -> Sequence[str]:
+    case, before, after = comparison
+    numbers = (len(before.calls), before.depth, len(after.calls), after.depth, comparison.saved)
+    return (case.name, *map(str, numbers))
+
+
+def fill_in(document: str, table: str) -> str:
+    """Return a document with this table between its markers."""
+    before, start, rest = document.partition(_START)
+    _, end, after = rest.partition(_END)
+    if not (start and end):
+        raise ValueError(f"{DOCUMENT.relative_to(ROOT)} has lost its markers")
+    return f"{before}{start}{table}{end}{after}"
+
+
+def filled_in(document: str) -> str:
+    """Return the table that stands between a document's markers."""
+    return document.partition(_START)[2].partition(_END)[0]
