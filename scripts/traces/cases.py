@@ -37,7 +37,7 @@ class Case:
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """The limits of each level. A token a day and a half comes back: none while it is asked."""
+        """The limits of each level. A token a day comes back: none while it is asked."""
         return tuple([Limit.per_day(name, 1, burst=CAPACITY) for name in NAMES[: self.limit_count]])
 
     @property

@@ -95,8 +95,8 @@ def boxes(panel: ET.Element) -> Iterator[Box]:
         yield Box(left, left + width, y - 9, y + 3)
     for element in panel.iter(f"{SVG}rect"):
         if element.get("class") not in {"odd", "even"}:
-            x, y, width, height = (float(element.attrib[name]) for name in ("x", "y", "width", "height"))
-            yield Box(x, x + width, y, y + height)
+            left, top, wide, high = (float(element.attrib[name]) for name in ("x", "y", "width", "height"))
+            yield Box(left, left + wide, top, top + high)
 
 
 def panels(picture: str) -> list[ET.Element]:

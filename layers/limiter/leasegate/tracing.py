@@ -41,8 +41,8 @@ _FUNCTION: Final = "AWS::Lambda::Function"
 class Span:
     """Something that took time and is no call to DynamoDB: a function, its handler, a gateway, another service.
 
-    Times are seconds since 1970; ``origin`` is what a segment ran on, such as AWS::Lambda::Function. Whoever answers
-    with a 4xx has not failed: a refused request is one.
+    Times are seconds since 1970; ``origin`` is what a segment ran on, such as AWS::Lambda::Function. Whatever
+    answered with a 4xx has not failed: a refused request is one.
     """
 
     name: str
