@@ -1,7 +1,8 @@
 # Leasegate's commands. Each sets up what it needs by itself; `make` alone lists them.
 #
-# Three environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
-# .local/tools/sam (aws-sam-cli), .local/tools/ministack (the emulator, which also runs the functions).
+# Four environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
+# .local/tools/sam (aws-sam-cli), .local/tools/ministack (the emulator, which also runs the functions),
+# .local/tools/lambda (AWS's runtime, in which tests run what was built).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -34,7 +35,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 ##@ Work on it
 
 .PHONY: test
-test: tools $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
+test: tools $(STAMPS)/lambda $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
 	@$(call NEED,curl,it: apt install curl)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
@@ -56,6 +57,14 @@ format: $(STAMPS)/dev ## Put the code in shape
 costs: $(STAMPS)/dev ## Count round trips and units anew, and write them into the README
 	@$(BIN)/python -m scripts.costs
 
+.PHONY: traces
+traces: tools ## Trace acquires before and after anew, and write table and pictures into docs
+	@$(BIN)/python -m scripts.traces
+
+.PHONY: overhead
+overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acquire function
+	@$(BIN)/python -m scripts.traces.overhead
+
 .PHONY: openapi
 openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
 	@$(BIN)/python -m scripts.openapi
@@ -71,6 +80,7 @@ pins: $(STAMPS)/uv ## Write the pinned requirements anew from pyproject.toml; UP
 	$(LOCK) --extra cli --group dev -c layers/limiter/requirements.txt -o requirements/dev.txt pyproject.toml
 	$(LOCK) --group sam -o requirements/sam.txt
 	$(LOCK) --group ministack -o requirements/ministack.txt
+	$(LOCK) --group lambda -o requirements/lambda.txt
 
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url $(if $(UPGRADE),--upgrade)
 # What the Lambda runtime brings, and the layer must not.

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / ".local"
 SAM = LOCAL / "tools" / "sam" / "bin" / "sam"
 MINISTACK_PYTHON = LOCAL / "tools" / "ministack" / "bin" / "python3.13"
+# Only tests need it: `make test` installs it.
+LAMBDA_PYTHON = LOCAL / "tools" / "lambda" / "bin" / "python3.13"
 
 REGION = "us-east-1"
 # MiniStack's own root credentials; they open nothing else.
