@@ -108,6 +108,10 @@ def test_an_attempt_that_is_repeated_is_no_further_call(start: Load, recorded: R
     (call,) = trace.calls
     assert (call.operation, call.verdict, call.attempts) == ("UpdateItem", "answered", 1 + times)
     assert (trace.depth, trace.annotations["round_trips"]) == (1, 1)
+    *throttled, answered = [document for document in recorded.documents if document["name"] == "dynamodb"]
+    marks = [(one["throttle"], one["error"], one.get("fault", False)) for one in throttled]
+    assert marks == [(True, True, False)] * times
+    assert not answered.get("throttle")
 
 
 def throttling(times: int) -> Callable[..., tuple[object, object] | None]:

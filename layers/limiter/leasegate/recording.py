@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .repository.dynamodb import Carry, carry_context, repetition
-from .repository.failures import CANCELLED, CONDITION_FAILED
+from .repository.failures import CANCELLED, CONDITION_FAILED, is_throttle
 from .tracing import ATTEMPT, REFUSED
 
 if TYPE_CHECKING:
@@ -49,42 +49,39 @@ def carry_segment(recorder: Recorder) -> Carry:
 def record_calls(client: DynamoDBClient, recorder: Recorder) -> None:
     """Have a client's calls recorded as what they are.
 
-    A condition that did not hold is an answer. The SDK marks any 4xx as error and fault, with the exception as its
-    cause, only after the call. So the refusal is noticed at the reply, by its code, and annotated; the marks come
-    off when the subsegment is sent. Its status stays 400, as DynamoDB said.
+    A condition that did not hold is an answer, and to be throttled is no fault. The SDK marks any 4xx as error and
+    fault, with the exception as its cause, only after the call. So both are noticed at the reply, by its code, and
+    wrong marks come off when the subsegment is sent. Its status stays 400, as DynamoDB said.
 
     An attempt that repeats another one is annotated with its number, from 2 on. One that got no answer is a fault;
     the SDK leaves it without a mark.
     """
 
     def note_attempt(**_event: object) -> None:
-        if (attempt := repetition.get()) > 1:
-            _annotate(recorder, ATTEMPT, attempt)
+        if (attempt := repetition.get()) > 1 and (call := recorder.current_subsegment()) is not None:
+            call.put_annotation(ATTEMPT, attempt)
 
-    def note_refusal(parsed: Mapping[str, Any], **_event: object) -> None:
+    def note_answer(parsed: Mapping[str, Any], **_event: object) -> None:
+        if "Error" not in parsed or (call := recorder.current_subsegment()) is None:
+            return
         if _is_refusal(parsed):
-            _annotate(recorder, REFUSED, True)
+            call.put_annotation(REFUSED, True)
+        elif is_throttle(parsed):
+            call.add_throttle_flag()
 
     def note_silence(exception: Exception, **_event: object) -> None:
-        subsegment = recorder.current_subsegment()
-        if subsegment is not None:
-            subsegment.add_exception(exception, [], remote=True)
+        if (call := recorder.current_subsegment()) is not None:
+            call.add_exception(exception, [], remote=True)
 
     client.meta.events.register("before-call.dynamodb", note_attempt)
+    client.meta.events.register("after-call.dynamodb", note_answer)
     client.meta.events.register("after-call-error.dynamodb", note_silence)
-    client.meta.events.register("after-call.dynamodb", note_refusal)
-    if not isinstance(recorder.emitter, RefusalsAsAnswers):
-        recorder.configure(emitter=RefusalsAsAnswers(recorder.emitter))
+    if not isinstance(recorder.emitter, AnswersAsTheyAre):
+        recorder.configure(emitter=AnswersAsTheyAre(recorder.emitter))
 
 
-def _annotate(recorder: Recorder, name: str, value: int | bool) -> None:
-    subsegment = recorder.current_subsegment()
-    if subsegment is not None:
-        subsegment.put_annotation(name, value)
-
-
-class RefusalsAsAnswers:
-    """Sends what another emitter of the SDK sends, with annotated refusals as what they are: answers."""
+class AnswersAsTheyAre:
+    """Sends through another emitter of the SDK: refusals without marks of an error, throttling as no fault."""
 
     def __init__(self, emitter: Any) -> None:  # noqa: ANN401 - the SDK has no types
         """Send through ``emitter``."""
@@ -99,6 +96,8 @@ class RefusalsAsAnswers:
         if entity.annotations.get(REFUSED) is True:
             entity.error = entity.fault = False
             entity.cause = {}
+        elif getattr(entity, "throttle", False):  # the SDK sets it with the mark
+            entity.fault = False
         self._emitter.send_entity(entity)
 
 

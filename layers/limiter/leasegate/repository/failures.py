@@ -5,8 +5,9 @@ Decided by error code, HTTP status or exception class, never by a message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -161,6 +162,11 @@ def classify(error: Exception) -> Failure | None:
     if isinstance(error, _CUT_OFF):
         return _CUT_SHORT
     return _DENIED if isinstance(error, _NO_CREDENTIALS) else _REJECTED
+
+
+def is_throttle(answer: Mapping[str, Any]) -> bool:
+    """Say whether an answer of DynamoDB, which names an error, asks to come back later."""
+    return _classify_answer(ClientError(answer, "")).error is StoreThrottled  # type: ignore[arg-type]  # boto3's TypedDict
 
 
 def _classify_answer(error: ClientError) -> Failure:
