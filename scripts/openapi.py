@@ -17,6 +17,7 @@ from leasegate.http.routes import ROUTES
 from leasegate.http.routing import Parameter, Route
 from leasegate.http.schemas import SCHEMAS, Schema, ref
 from leasegate.http.verdicts import DEGRADED
+from scripts.generated import fill_in
 from scripts.toolchain import ROOT
 
 DOCUMENT: Final = ROOT / "docs" / "openapi.json"
@@ -53,7 +54,6 @@ _ANSWERED_WITH: Final[Mapping[str, tuple[str, ...]]] = {
     "available": _LEFT,
 }
 """The headers of the answers of an operation, besides everybody's."""
-_MARKER: Final = re.compile(r"(?<=<!-- routes -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def render_document() -> str:
@@ -108,7 +108,7 @@ def render_page(text: str) -> str:
         for route in ROUTES
     ]
     table = "\n".join(["| method | path | | answers |", "|---|---|---|---|", *rows])
-    return _MARKER.sub(lambda _old: f"{table}\n", text)
+    return fill_in(text, "routes", table)
 
 
 def _cell(route: Route) -> str:

@@ -6,10 +6,8 @@ Round trips are counted by an observer of the repository, units by the package's
 DynamoDB does. Nothing here waits for a clock or a network: the table is in memory, its meaning is DynamoDB's.
 """
 
-from scripts.costs.rendering import README, render_readme
+from scripts.costs.rendering import README, fill_in_tables, render_tables
 
-README.write_text(rendered := render_readme(README.read_text()))
-print(
-    *[part.partition(" -->\n")[2].partition("<!-- end")[0] for part in rendered.split("<!-- costs: ")[1:]],
-    sep="\n",
-)
+tables = render_tables()
+README.write_text(fill_in_tables(README.read_text(), tables))
+print(*tables.values(), sep="\n\n")

@@ -12,6 +12,7 @@ from scripts.costs.leases import LEASES
 from scripts.costs.sizes import render_crowds, render_sizes
 from scripts.costs.tables import Row, Situation, Table, measure
 from scripts.costs.usage import USAGE
+from scripts.generated import fill_in
 
 README: Final = Path(__file__).parents[2] / "README.md"
 SITUATIONS: Final[Mapping[str, Situation]] = {**ACQUIRES, **LEASES, **ADMINISTRATION, **USAGE}
@@ -31,9 +32,9 @@ def render_situations(title: str, situations: Mapping[str, Situation]) -> str:
     return "\n".join(lines)
 
 
-def render_readme(text: str) -> str:
-    """Return a README with all tables, each between its markers, as they are measured now."""
-    tables = {
+def render_tables() -> dict[str, str]:
+    """Return all tables by their names, as they are measured now."""
+    return {
         "situations": render_situations("an acquire", ACQUIRES),
         "leases": render_situations("to", LEASES),
         "administration": render_situations("to", ADMINISTRATION),
@@ -41,10 +42,10 @@ def render_readme(text: str) -> str:
         "sizes": render_sizes(),
         "crowds": render_crowds(),
     }
+
+
+def fill_in_tables(readme: str, tables: Mapping[str, str]) -> str:
+    """Return a README with these tables, each between its markers."""
     for name, table in tables.items():
-        before, start, rest = text.partition(f"<!-- costs: {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        if not (start and end):
-            raise ValueError(f"README.md has no markers for {name}")
-        text = f"{before}{start}{table}\n{end}{after}"
-    return text
+        readme = fill_in(readme, f"costs: {name}", table)
+    return readme

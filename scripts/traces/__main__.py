@@ -10,6 +10,7 @@ import sys
 from rich.console import Console
 from rich.markup import escape
 
+from scripts.generated import fill_in
 from scripts.processes import StartError, end_like_interrupted
 from scripts.progress import say
 from scripts.toolchain import ROOT
@@ -17,7 +18,7 @@ from scripts.traces.comparison import compare
 from scripts.traces.daemon import TraceMissing
 from scripts.traces.deployed import FunctionFailed
 from scripts.traces.pictures import write_pictures
-from scripts.traces.tables import DOCUMENT, fill_in, make_table, render_table
+from scripts.traces.tables import DOCUMENT, PART, make_table, render_table
 
 
 def main() -> int:
@@ -32,7 +33,7 @@ def main() -> int:
         say("Interrupted.")
         return 130
     Console().print(make_table(comparisons))
-    DOCUMENT.write_text(fill_in(DOCUMENT.read_text(), render_table(comparisons)))
+    DOCUMENT.write_text(fill_in(DOCUMENT.read_text(), PART, render_table(comparisons)))
     written = (DOCUMENT, *write_pictures(comparisons))
     say(f"Written: {', '.join([str(path.relative_to(ROOT)) for path in written])}")
     return 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from leasegate import Limiter
 from leasegate.repository.dynamodb import DynamoRepository
 from leasegate.tracing import Trace
 from scripts.traces.cases import CAPACITY, NAMES, Case
 from scripts.traces.deployed import DeployedFunction, FunctionFailed, Instance
+from scripts.traces.events import acquire_event
 from tests.benchmark.sequential.app import Limit as SequentialLimit
 from tests.benchmark.sequential.app import SequentialLimiter
 
@@ -119,24 +119,7 @@ class Leasegate:
         self._process().acquire(case.entity_id, case.resource, consume, cascade=case.has_parent)
 
     def ask(self, instance: Instance, case: Case) -> tuple[bool, Trace]:
-        answer, trace = instance.ask(_event(case))
+        answer, trace = instance.ask(acquire_event(case.question))
         if answer["statusCode"] not in {200, 429}:
             raise FunctionFailed(f"{case.name}: {answer}")
         return answer["statusCode"] == 200, trace
-
-
-def _event(case: Case) -> dict[str, Any]:
-    """Write the question as the REST API passes it on."""
-    headers = {"Content-Type": "application/json"}
-    return {
-        "resource": "/acquire",
-        "path": "/acquire",
-        "httpMethod": "POST",
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": None,
-        "pathParameters": None,
-        "requestContext": {"stage": "v1", "requestId": "traces", "identity": {}},
-        "body": json.dumps(case.question),
-        "isBase64Encoded": False,
-    }

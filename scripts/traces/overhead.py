@@ -23,6 +23,7 @@ from leasegate import Limit, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
 from scripts import dynamodb_local, template
 from scripts.deployment import dynamodb_client
+from scripts.generated import fill_in
 from scripts.processes import stop, tied_to_parent
 from scripts.toolchain import ROOT, emulated_account
 from scripts.traces.daemon import Daemon, listening
@@ -35,6 +36,8 @@ SERVICE: Final = "acquire: {way}"
 """What a process calls itself in its segments."""
 TABLE_NAME: Final = "overhead"
 PAGE: Final = ROOT / "docs" / "traces.md"
+PART: Final = "traces: overhead"
+"""The part of the page that is this table."""
 
 WAYS: Final[Mapping[str, Mapping[str, str]]] = {
     "off": {"POWERTOOLS_TRACE_DISABLED": "true"},
@@ -167,11 +170,7 @@ def main() -> int:
     ):
         table = render(measure(endpoint_url, daemon))
     print(table)
-    before, start, rest = PAGE.read_text().partition("<!-- traces: overhead -->\n")
-    _, end, after = rest.partition("<!-- end -->")
-    if not (start and end):
-        raise ValueError(f"{PAGE.name} has no markers for the overhead")
-    PAGE.write_text(f"{before}{start}{table}\n{end}{after}")
+    PAGE.write_text(fill_in(PAGE.read_text(), PART, table))
     return 0
 
 

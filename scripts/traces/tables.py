@@ -12,9 +12,9 @@ from scripts.toolchain import ROOT
 from scripts.traces.comparison import DELAY_MS, Comparison
 
 DOCUMENT: Final = ROOT / "docs" / "traces.md"
+PART: Final = "traces: comparison"
+"""The part of the document that is this table."""
 
-_START: Final = "<!-- traces: comparison -->\n"
-_END: Final = "<!-- end -->"
 _COLUMNS: Final = ("an acquire", "calls before", "depth", "calls after", "depth", "waits saved")
 
 
@@ -42,17 +42,3 @@ def _cells(comparison: Comparison) -> Sequence[str]:
     case, before, after = comparison
     numbers = (len(before.calls), before.depth, len(after.calls), after.depth, comparison.saved)
     return (case.name, *map(str, numbers))
-
-
-def fill_in(document: str, table: str) -> str:
-    """Return a document with this table between its markers."""
-    before, start, rest = document.partition(_START)
-    _, end, after = rest.partition(_END)
-    if not (start and end):
-        raise ValueError(f"{DOCUMENT.relative_to(ROOT)} has lost its markers")
-    return f"{before}{start}{table}{end}{after}"
-
-
-def filled_in(document: str) -> str:
-    """Return the table that stands between a document's markers."""
-    return document.partition(_START)[2].partition(_END)[0]

@@ -11,9 +11,12 @@ import json
 import os
 import sys
 import time
-from typing import Any, Final
+from typing import Final
+
+from scripts.traces.events import acquire_event
 
 WORKER: Final = "scripts.traces.worker"
+QUESTION: Final = {"resource": "gpt-4", "consume": {"rps": 1, "tps": 1}}
 
 
 class Context:
@@ -29,18 +32,6 @@ class Context:
         return 10_000
 
 
-def event_of(entity_id: str) -> dict[str, Any]:
-    """Return the event of an acquire."""
-    return {
-        "resource": "/acquire",
-        "path": "/acquire",
-        "httpMethod": "POST",
-        "headers": {"Content-Type": "application/json"},
-        "requestContext": {"requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", "identity": {}},
-        "body": json.dumps({"entity_id": entity_id, "resource": "gpt-4", "consume": {"rps": 1, "tps": 1}}),
-    }
-
-
 def main() -> None:
     """Answer until standard input ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
@@ -51,7 +42,7 @@ def main() -> None:
         number = 0
         for line in sys.stdin:
             turn = json.loads(line)
-            event = event_of(turn["entity_id"])
+            event = acquire_event({**QUESTION, "entity_id": turn["entity_id"]})
             cpu_s, wall_s = time.process_time(), time.perf_counter()
             for _ in range(turn["times"]):
                 number += 1

@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from scripts.generated import filled_in
 from scripts.traces.daemon import listening
-from scripts.traces.overhead import PAGE, QUESTIONS, SERVICE, WAYS, Measured, measure, render
+from scripts.traces.overhead import PAGE, PART, QUESTIONS, SERVICE, WAYS, Measured, measure, render
 
 TURNS = 2
 REQUESTS = 3
@@ -34,6 +35,6 @@ def test_every_turn_of_every_process_counts(run: tuple[Measured, Counter[str]]) 
 
 
 def test_the_page_has_a_row_for_all_that_is_measured(run: tuple[Measured, Counter[str]]) -> None:
-    page = PAGE.read_text().partition("<!-- traces: overhead -->\n")[2].partition("<!-- end -->")[0]
+    page = filled_in(PAGE.read_text(), PART)
     rows = [line.split("|")[1:3] for line in render(run[0], REQUESTS).splitlines()]
     assert [line.split("|")[1:3] for line in page.splitlines()] == rows
