@@ -133,7 +133,11 @@ def test_an_interrupted_apply_ends_soon_and_the_next_one_finishes_it(
     path.write_text("\n".join(["entities:", *[f"  key-{number}: {{name: K}}" for number in range(600)]]))
     command = [LEASEGATE, "limits", "apply", str(path), "--yes", "--threads", "1"]
     with subprocess.Popen(
-        command, env=leasegate.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=leasegate.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     ) as run:
         first = {"PK": {"S": "ENTITY#key-0"}, "SK": {"S": "#META"}}
         while "Item" not in table.client.get_item(TableName=table.name, Key=first):
@@ -148,6 +152,11 @@ def test_an_interrupted_apply_ends_soon_and_the_next_one_finishes_it(
     assert 0 < len(leasegate.json("entity", "list")["items"]) < 600
     leasegate("limits", "apply", str(path), "--yes", "--threads", "16")
     assert len(leasegate.json("entity", "list")["items"]) == 600
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to what it runs in the background: such a process would not hear of an interrupt."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_table_that_does_not_exist_ends_with_3(leasegate: Process) -> None:
