@@ -105,6 +105,14 @@ def signal_group(leader: int, number: signal.Signals) -> bool:
     return True
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to what it runs in the background, and that passes on: not to hear of Ctrl-C.
+
+    For a child that is to be interrupted, between fork and exec.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def end_like_interrupted() -> None:
     """Let a polite request to end (SIGTERM) clean up as Ctrl-C does."""
 

@@ -25,7 +25,7 @@ import pytest
 from leasegate import Administrator, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
 from scripts.deployment import client, dynamodb_client
-from scripts.processes import accepts_connections, free_port, stop, tied_to_parent, wait_until_up
+from scripts.processes import accepts_connections, free_port, heed_interrupts, stop, tied_to_parent, wait_until_up
 from scripts.stack import Stack
 from scripts.toolchain import ROOT, SAM, sam_environment
 from tests.samples import AGGREGATOR, BACKFILL, EVENTS, REQUESTS, SWEEP, check_counted, load_event, seed
@@ -74,7 +74,12 @@ def containers(env_vars: Path, built: Path, tmp_path_factory: pytest.TempPathFac
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            tied_to_parent(command), env=sam_environment(), stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            tied_to_parent(command),
+            env=sam_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=heed_interrupts,
         )
     try:
         wait_until_up(process, partial(accepts_connections, port), name="sam local start-lambda", log=log)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from scripts.processes import heed_interrupts
 from tests.fixtures.dynamodb import Table
 
 LEASEGATE = str(Path(sys.executable).with_name("leasegate"))
@@ -152,11 +153,6 @@ def test_an_interrupted_apply_ends_soon_and_the_next_one_finishes_it(
     assert 0 < len(leasegate.json("entity", "list")["items"]) < 600
     leasegate("limits", "apply", str(path), "--yes", "--threads", "16")
     assert len(leasegate.json("entity", "list")["items"]) == 600
-
-
-def heed_interrupts() -> None:
-    """Undo what a shell does to what it runs in the background: such a process would not hear of an interrupt."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_table_that_does_not_exist_ends_with_3(leasegate: Process) -> None:
