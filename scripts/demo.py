@@ -2,8 +2,9 @@
 
 Brings up a stack of its own, stores limits with the library, lets several clients ask the API at once until
 each has been refused, shows what happened, and checks that no more was granted than the limits allow. Then one
-client loses answers and asks again (:mod:`scripts.gateway`), and what is counted from the table's stream is held
-to what both parts spent (:mod:`scripts.ledger`).
+client loses answers and asks again (:mod:`scripts.gateway`), what is counted from the table's stream is held to
+what both parts spent (:mod:`scripts.ledger`), and X-Ray's record to what the functions said of their round trips
+(:mod:`scripts.traces.witness`).
 """
 
 import os
@@ -28,6 +29,8 @@ from scripts.ledger import RESOURCE
 from scripts.processes import StartError, end_like_interrupted
 from scripts.progress import say, step
 from scripts.stack import Stack, embedded_stack
+from scripts.traces import witness
+from scripts.traces.daemon import listening
 
 ENTITY = "key-1"
 LIMITS = (Limit.per_minute("rpm", 60), Limit.per_minute("tpm", 10_000))
@@ -58,7 +61,7 @@ def main() -> int:
     """Run the demonstration; 1 if something is not as promised."""
     end_like_interrupted()
     try:
-        with embedded_stack("demo") as stack:
+        with listening() as daemon, embedded_stack("demo", xray_daemon=daemon.address) as stack:
             with step(f"Storing limits for {ENTITY} on {RESOURCE} with the library"):
                 store_limits(stack)
             with step(f"Starting a function instance for each of {len(CLIENTS)} clients"):
@@ -77,6 +80,9 @@ def main() -> int:
                 counts = ledger.await_counts(stack.api(), [spent(asked), gateway.SPENT])
             console.print(ledger.render(counts))
             passed = passed and all(count.is_right for count in counts)
+            recorded = witness.witness(daemon.collect())
+            console.print(witness.render(recorded))
+            passed = passed and bool(recorded) and all(seen.is_right for seen in recorded)
             say("Taking the stack down.")
     except StartError as error:
         say(f"[red]Failed:[/] {escape(str(error))}")

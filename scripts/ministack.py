@@ -35,14 +35,13 @@ class Server:
     pid: int
 
 
-def start(folder: Path, *, enforce_iam: bool, outlives_parent: bool) -> Server:
+def start(folder: Path, *, enforce_iam: bool, outlives_parent: bool, xray_daemon: str | None) -> Server:
     """Start MiniStack with this folder as its only memory.
 
     It listens on loopback, and at the container gateway if this machine has one by then. `enforce_iam` holds
     the functions to the policies of their roles and lets nobody in but the emulated account.
 
-    A function's environment is MiniStack's own plus what the template says. So with AWS_XRAY_DAEMON_ADDRESS
-    set here, functions send their real segments there; it is the one AWS variable that is passed on.
+    Functions send their segments to `xray_daemon`, a host and port, or to nobody.
     """
     require(MINISTACK_PYTHON)
     temporary = folder / "tmp"
@@ -70,8 +69,8 @@ def start(folder: Path, *, enforce_iam: bool, outlives_parent: bool) -> Server:
             "PATH": os.defpath,
             "LANG": "C.UTF-8",
         }
-        if daemon := os.environ.get("AWS_XRAY_DAEMON_ADDRESS"):
-            environment["AWS_XRAY_DAEMON_ADDRESS"] = daemon
+        if xray_daemon is not None:
+            environment["AWS_XRAY_DAEMON_ADDRESS"] = xray_daemon
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(

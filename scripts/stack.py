@@ -89,7 +89,9 @@ class Stack:
         }
 
 
-def bring_up(folder: Path, build_folder: Path, *, enforce_iam: bool, outlives_caller: bool) -> Stack:
+def bring_up(
+    folder: Path, build_folder: Path, *, enforce_iam: bool, outlives_caller: bool, xray_daemon: str | None = None
+) -> Stack:
     """Build, start an emulator in a folder, deploy to it, and wait for the first answer.
 
     Leaves nothing running if it fails or is interrupted.
@@ -100,7 +102,9 @@ def bring_up(folder: Path, build_folder: Path, *, enforce_iam: bool, outlives_ca
         deployment.build(build_folder, log)
     try:
         with step("Starting MiniStack"):
-            server = ministack.start(folder, enforce_iam=enforce_iam, outlives_parent=outlives_caller)
+            server = ministack.start(
+                folder, enforce_iam=enforce_iam, outlives_parent=outlives_caller, xray_daemon=xray_daemon
+            )
         return deploy(server, folder, build_folder)
     except BaseException:
         ministack.stop(folder)
@@ -156,15 +160,22 @@ def wait_until_answered(stack: Stack, timeout_s: float = 30) -> None:
 
 
 @contextmanager
-def embedded_stack(name: str, *, enforce_iam: bool = True) -> Iterator[Stack]:
+def embedded_stack(name: str, *, enforce_iam: bool = True, xray_daemon: str | None = None) -> Iterator[Stack]:
     """Run a stack of one's own, beside that of `up` and any other; nothing of it is left afterwards.
 
-    Functions are held to the policies of their roles unless `enforce_iam` says otherwise.
+    Functions are held to the policies of their roles unless `enforce_iam` says otherwise. What they record for
+    X-Ray goes to `xray_daemon`, a host and port.
     """
     LOCAL.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=LOCAL))
     try:
-        yield bring_up(folder, folder / "sam" / "build", enforce_iam=enforce_iam, outlives_caller=False)
+        yield bring_up(
+            folder,
+            folder / "sam" / "build",
+            enforce_iam=enforce_iam,
+            outlives_caller=False,
+            xray_daemon=xray_daemon,
+        )
     finally:
         ministack.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)

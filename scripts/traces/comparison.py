@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from leasegate.repository.dynamodb import DynamoRepository
@@ -49,8 +47,7 @@ def compare(cases: Sequence[Case] = CASES, delay_ms: int = DELAY_MS) -> tuple[Co
     """
     with (
         listening() as daemon,
-        _segments_sent_to(daemon.address),
-        embedded_stack("traces", enforce_iam=False) as stack,
+        embedded_stack("traces", enforce_iam=False, xray_daemon=daemon.address) as stack,
     ):
         client = dynamodb_client(stack.endpoint_url)
         template.create_table(client, _TABLE_NAME)
@@ -70,18 +67,3 @@ def compare(cases: Sequence[Case] = CASES, delay_ms: int = DELAY_MS) -> tuple[Co
                 return tuple(
                     [Comparison(case, *pool.map(run, (sequential, leasegate), (case, case))) for case in cases]
                 )
-
-
-@contextmanager
-def _segments_sent_to(address: str) -> Iterator[None]:
-    """Tell an emulator that is started meanwhile where its functions send their segments."""
-    name = "AWS_XRAY_DAEMON_ADDRESS"
-    previous = os.environ.get(name)
-    os.environ[name] = address
-    try:
-        yield
-    finally:
-        if previous is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = previous

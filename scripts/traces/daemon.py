@@ -74,6 +74,15 @@ class Daemon:
         (trace,) = read_traces(documents)
         return trace, documents
 
+    def collect(self, quiet_s: float = 0.5, timeout_s: float = 10) -> tuple[Trace, ...]:
+        """Take out all that has come, once nothing more comes for a while; after ``timeout_s`` in any case."""
+        deadline = time.monotonic() + timeout_s
+        with self._news:
+            while self._news.wait(quiet_s) and time.monotonic() < deadline:
+                pass
+            documents, self._documents = self._documents, []
+        return read_traces(documents)
+
     def waiting(self) -> Counter[str]:
         """Return how many traces of each service have come, and were not taken out."""
         with self._news:

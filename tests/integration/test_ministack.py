@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def start(folder: Path) -> ministack.Server:
-    return ministack.start(folder, enforce_iam=False, outlives_parent=False)
+    return ministack.start(folder, enforce_iam=False, outlives_parent=False, xray_daemon=None)
 
 
 def test_a_started_one_answers_and_is_found_by_its_folder(folder: Path) -> None:

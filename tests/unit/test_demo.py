@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 
+from leasegate.tracing import Document, Trace, read_traces
 from scripts.api import Answer
 from scripts.demo import LIMITS, Asked, check, spent
 from scripts.ledger import Counted, Spent, await_counts
+from scripts.traces.witness import witness
 
 GRANTED = Answer(200, {}, json.dumps({"granted": True}).encode())
 REFUSED = Answer(429, {}, json.dumps({"violated-policies": ["tpm"]}).encode())
@@ -93,3 +95,54 @@ def test_what_is_never_counted_is_shown_as_it_is() -> None:
     (counted,) = await_counts(api, [SPENT], deadline_s=0)  # type: ignore[arg-type]  # it only gets
     assert not counted.is_right
     assert counted.tokens("tpm") == 500
+
+
+# --- what was recorded -------------------------------------------------------------------------------
+
+
+def recorded(round_trips: int, *calls: tuple[str, int, int], **annotations: object) -> Trace:
+    """Return the trace of a request; the times are ms."""
+    trace_id = f"1-5759e988-{len(annotations):024x}"
+    handler = {"id": "f", "name": "## handler", "trace_id": trace_id, "start_time": 0.0, "end_time": 1.0}
+    noted = {"operation": "acquire", "verdict": "granted", "round_trips": round_trips, **annotations}
+    documents: list[Document] = [{**handler, "annotations": noted}]
+    for number, (operation, start_ms, end_ms) in enumerate(calls):
+        times = {"start_time": start_ms / 1_000, "end_time": end_ms / 1_000}
+        call = {"id": str(number), "name": "dynamodb", "namespace": "aws", "aws": {"operation": operation}}
+        documents.append({**call, "trace_id": trace_id, "parent_id": "f", **times})
+    (trace,) = read_traces(documents)
+    return trace
+
+
+def test_requests_that_ended_alike_are_counted_together() -> None:
+    once = recorded(1, ("UpdateItem", 0, 5))
+    cached = recorded(0, verdict="refused")
+    counts = witness([once, once, cached, recorded(1, ("UpdateItem", 0, 5), verdict="refused")])
+
+    assert {(seen.verdict, seen.steps, seen.depth): times for seen, times in counts.items()} == {
+        ("granted", "UpdateItem", 1): 2,
+        ("refused", "", 0): 1,
+        ("refused", "UpdateItem", 1): 1,
+    }
+    assert all(seen.is_right for seen in counts)
+
+
+def test_a_trace_that_is_less_deep_than_the_function_says_is_wrong() -> None:
+    (one_call,) = witness([recorded(2, ("UpdateItem", 0, 5))])
+    (side_by_side,) = witness([recorded(2, ("GetItem", 0, 5), ("UpdateItem", 1, 5))])
+
+    assert not one_call.is_right
+    assert not side_by_side.is_right
+
+
+def test_what_goes_out_side_by_side_may_look_deeper_on_an_emulator() -> None:
+    (seen,) = witness([recorded(1, ("UpdateItem", 0, 5), ("BatchGetItem", 6, 9))])
+
+    assert seen.depth == 2
+    assert seen.is_right
+
+
+def test_what_no_request_began_is_not_counted() -> None:
+    counting = recorded(1, ("UpdateItem", 0, 5))
+    del counting.annotations["operation"]  # type: ignore[attr-defined]  # a dict, in truth
+    assert not witness([counting])
