@@ -81,7 +81,7 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     finally:
         metrics.add_metric("BackfillRoundTrips", MetricUnit.Count, round_trips.get())
         notes.note(round_trips=round_trips.get())
-    notes.note(status=report.status, scanned=report.scanned)
+    notes.note(outcome=report.status, scanned=report.scanned)
     answer = asdict(report)
     logger.info("backfill", **answer)
     return answer
