@@ -11,18 +11,19 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from leasegate.cli.waterfall import operations
 from leasegate.tracing import Trace
 
 
 class Seen(NamedTuple):
-    """Requests that ended alike with the same calls; ``steps`` joins by ``+`` what ran side by side."""
+    """Requests that ended alike with the same calls; ``calls`` joins by ``+`` what ran side by side."""
 
     operation: str
     verdict: str
-    steps: str
+    calls: str
     depth: int
     round_trips: int
-    calls: int
+    call_count: int
 
     @property
     def is_right(self) -> bool:
@@ -31,7 +32,7 @@ class Seen(NamedTuple):
         An emulator on the same machine may answer a call before another has left that goes out beside it. So what
         runs side by side may be deeper here, though not less deep.
         """
-        is_sequential = self.round_trips == self.calls
+        is_sequential = self.round_trips == self.call_count
         return self.depth == self.round_trips or (not is_sequential and self.depth > self.round_trips)
 
 
@@ -42,9 +43,8 @@ def witness(traces: Iterable[Trace]) -> Counter[Seen]:
 
 def _seen(trace: Trace) -> Seen:
     noted = trace.annotations
-    steps = ["+".join([call.operation for call in step]) for step in trace.steps]
     verdict, round_trips = str(noted["verdict"]), int(noted["round_trips"])
-    return Seen(str(noted["operation"]), verdict, ", ".join(steps), trace.depth, round_trips, len(trace.calls))
+    return Seen(str(noted["operation"]), verdict, operations(trace), trace.depth, round_trips, len(trace.calls))
 
 
 def render(counts: Counter[Seen]) -> Table:
@@ -57,7 +57,7 @@ def render(counts: Counter[Seen]) -> Table:
     for seen, times in _ordered(counts):
         sign = "[green]✓[/]" if seen.is_right else "[red]✗[/]"
         numbers = (str(seen.depth), str(seen.round_trips), f"{times:,}")
-        table.add_row(f"{sign} {seen.operation}", seen.verdict, seen.steps or "[dim]none[/]", *numbers)
+        table.add_row(f"{sign} {seen.operation}", seen.verdict, seen.calls or "[dim]none[/]", *numbers)
     return table
 
 

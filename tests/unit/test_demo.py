@@ -119,7 +119,7 @@ def test_requests_that_ended_alike_are_counted_together() -> None:
     cached = recorded(0, verdict="refused")
     counts = witness([once, once, cached, recorded(1, ("UpdateItem", 0, 5), verdict="refused")])
 
-    assert {(seen.verdict, seen.steps, seen.depth): times for seen, times in counts.items()} == {
+    assert {(seen.verdict, seen.calls, seen.depth): times for seen, times in counts.items()} == {
         ("granted", "UpdateItem", 1): 2,
         ("refused", "", 0): 1,
         ("refused", "UpdateItem", 1): 1,
