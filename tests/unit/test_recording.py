@@ -202,6 +202,16 @@ def test_administration_tells_whose_limits(start: Load, recorded: Recorded, laun
     assert annotations["verdict"] == "invalid"
 
 
+def test_what_is_too_long_for_a_name_is_cut(
+    start: Load, recorded: Recorded, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACE_ENTITIES", "id")
+    answer = launch("admin").send("GET", f"/entities/{'e' * 5_000}/available?resource={'r' * 5_000}")
+    assert answer.status == 400
+    annotations = recorded.trace().annotations
+    assert (annotations["entity_id"], annotations["resource"]) == ("e" * 256, "r" * 256)
+
+
 def test_counting_tells_how_much(start: Load, recorded: Recorded, launch: Launch) -> None:
     answer = launch_counting(launch)
     annotations = recorded.trace().annotations

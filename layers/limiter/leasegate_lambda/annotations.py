@@ -24,6 +24,8 @@ MIXED: Final = "mixed"
 """The verdict of a batch whose requests did not all end alike."""
 
 _CLASS: Final = re.compile(r"([a-z][a-z_-]{0,31}):")
+_LONGEST: Final = 256
+"""An identifier's length at most. What a path says is noted before it is judged, and may be longer."""
 _QUALIFIERS: Final = frozenset({"CachedRefusals", "Degraded", "Replayed"})
 """What replies are counted as besides their verdict."""
 
@@ -62,9 +64,9 @@ class Annotations:
     def note_subject(self, entity_id: str | None, resource: str | None) -> None:
         """Note who spends what, so far as it is known and may be told."""
         if resource is not None:
-            self.note(resource=resource)
+            self.note(resource=resource[:_LONGEST])
         if entity_id is None or self._entities == "off":
             return
         self.note(entity_class=entity_class(entity_id))
         if self._entities == "id":
-            self.note(entity_id=entity_id)
+            self.note(entity_id=entity_id[:_LONGEST])
