@@ -86,17 +86,17 @@ class Daemon:
     def waiting(self) -> Counter[str]:
         """Return how many traces of each service have come, and were not taken out."""
         with self._news:
-            annotations = [
-                document.get("annotations", {}) for document in self._documents if "end_time" in document
-            ]
-        return Counter([noted["Service"] for noted in annotations if "Service" in noted])
+            return Counter([service for service, _ in self._endings()])
 
     def _ended(self, service: str) -> str | None:
+        return next((trace_id for ended, trace_id in self._endings() if ended == service), None)
+
+    def _endings(self) -> Iterator[tuple[str, str]]:
+        """Yield the service and the trace of every handler that has ended."""
         for document in self._documents:
             annotations: Mapping[str, Any] = document.get("annotations", {})
-            if annotations.get("Service") == service and "end_time" in document:
-                return str(document["trace_id"])
-        return None
+            if "Service" in annotations and "end_time" in document:
+                yield annotations["Service"], document["trace_id"]
 
 
 @contextmanager

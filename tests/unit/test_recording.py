@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -14,7 +14,7 @@ from leasegate import Limit, Limiter
 from leasegate_lambda.annotations import entity_class, verdict_of
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.fixtures.recorded import Recorded
-from tests.functions import Context, Function, Load
+from tests.functions import Context, Load
 from tests.samples import load_event
 
 if TYPE_CHECKING:
@@ -213,18 +213,11 @@ def test_what_is_too_long_for_a_name_is_cut(
 
 
 def test_counting_tells_how_much(start: Load, recorded: Recorded, launch: Launch) -> None:
-    answer = launch_counting(launch)
+    answer = launch("aggregator").module.handler(load_event("aggregator_batch"), Context(left_ms=60_000))
     annotations = recorded.trace().annotations
     counted = {name: value for name, value in answer.items() if name != "batchItemFailures"}
     assert counted.items() <= annotations.items()
     assert annotations["round_trips"] == 2
-
-
-def launch_counting(launch: Launch) -> dict[str, Any]:
-    """Let a process of the aggregator count a sample."""
-    function: Function = launch("aggregator")
-    answer: dict[str, Any] = function.module.handler(load_event("aggregator_batch"), Context(left_ms=60_000))
-    return answer
 
 
 @pytest.mark.parametrize(

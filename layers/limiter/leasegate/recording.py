@@ -9,10 +9,10 @@ does not import it: its recorder comes in as an argument.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .repository.dynamodb import Carry, carry_context, repetition
-from .repository.failures import CANCELLED, CONDITION_FAILED, is_throttle
+from .repository.failures import is_refusal, is_throttle
 from .tracing import ATTEMPT, REFUSED
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 type Recorder = Any
 """``aws_xray_sdk.core.xray_recorder``; the SDK has no types."""
-
-_CONDITION_FAILED_ALONE: Final = f"{CONDITION_FAILED}Exception"
 
 
 def carry_segment(recorder: Recorder) -> Carry:
@@ -64,7 +62,7 @@ def record_calls(client: DynamoDBClient, recorder: Recorder) -> None:
     def note_answer(parsed: Mapping[str, Any], **_event: object) -> None:
         if "Error" not in parsed or (call := recorder.current_subsegment()) is None:
             return
-        if _is_refusal(parsed):
+        if is_refusal(parsed):
             call.put_annotation(REFUSED, True)
         elif is_throttle(parsed):
             call.add_throttle_flag()
@@ -99,11 +97,3 @@ class AnswersAsTheyAre:
         elif getattr(entity, "throttle", False):  # the SDK sets it with the mark
             entity.fault = False
         self._emitter.send_entity(entity)
-
-
-def _is_refusal(parsed: Mapping[str, Any]) -> bool:
-    code: str | None = parsed.get("Error", {}).get("Code")
-    if code == CANCELLED:
-        reasons = {reason.get("Code", "None") for reason in parsed.get("CancellationReasons", ())}
-        return CONDITION_FAILED in reasons and reasons <= {CONDITION_FAILED, "None"}
-    return code == _CONDITION_FAILED_ALONE

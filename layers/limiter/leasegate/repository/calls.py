@@ -31,7 +31,7 @@ from ..operations import (
     Update,
 )
 from .expressions import compile_shape, take_apart
-from .failures import CANCELLED, CONDITION_FAILED, error_code
+from .failures import CANCELLED, CONDITION_FAILED, error_code, is_refusal
 from .pages import check_query, check_scan
 from .reads import BatchGetCall, GetCall, PageCall, query_request, scan_request
 from .transactions import check_transaction
@@ -226,12 +226,9 @@ def _refusal(error: ClientError) -> Refused:
 
 
 def _cancellation(error: ClientError) -> Cancelled:
-    if error_code(error) != CANCELLED:
+    if error_code(error) != CANCELLED or not is_refusal(error.response):
         raise error
     reasons = error.response.get("CancellationReasons", ())
-    codes = {reason.get("Code", "None") for reason in reasons}
-    if CONDITION_FAILED not in codes or not codes <= {CONDITION_FAILED, "None"}:
-        raise error
     return Cancelled(
         tuple([_refused_by(reason) if reason.get("Code") == CONDITION_FAILED else None for reason in reasons])
     )

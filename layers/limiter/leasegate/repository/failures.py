@@ -164,6 +164,15 @@ def classify(error: Exception) -> Failure | None:
     return _DENIED if isinstance(error, _NO_CREDENTIALS) else _REJECTED
 
 
+def is_refusal(answer: Mapping[str, Any]) -> bool:
+    """Say whether an answer of DynamoDB, which names an error, only says that conditions did not hold."""
+    code = answer["Error"].get("Code")
+    if code == CANCELLED:
+        codes = set(cancellation_codes(answer))
+        return CONDITION_FAILED in codes and codes <= {CONDITION_FAILED, "None"}
+    return bool(code == f"{CONDITION_FAILED}Exception")
+
+
 def is_throttle(answer: Mapping[str, Any]) -> bool:
     """Say whether an answer of DynamoDB, which names an error, asks to come back later."""
     return _classify_answer(ClientError(answer, "")).error is StoreThrottled  # type: ignore[arg-type]  # boto3's TypedDict
@@ -172,7 +181,7 @@ def is_throttle(answer: Mapping[str, Any]) -> bool:
 def _classify_answer(error: ClientError) -> Failure:
     code = error_code(error)
     if code == CANCELLED:
-        return _classify_cancellation(cancellation_codes(error))
+        return _classify_cancellation(cancellation_codes(error.response))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
     return _classify_code(code, status)
 
@@ -206,6 +215,6 @@ def error_code(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "")
 
 
-def cancellation_codes(error: ClientError) -> tuple[str, ...]:
+def cancellation_codes(answer: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the reasons of a cancelled transaction by code, one for each action."""
-    return tuple(reason.get("Code", "None") for reason in error.response.get("CancellationReasons", ()))
+    return tuple(reason.get("Code", "None") for reason in answer.get("CancellationReasons", ()))
