@@ -279,7 +279,11 @@ class _Run:
         """Create the bucket with its debts; one that is not there is full, so nothing is returned to it."""
         if not debts or level.reading is None or level.resolved is None:
             return ()
-        state = lifecycle.newborn(level.resolved, level.reading.entity.parent_id, debts, self._request)
+        resolved, entity = level.resolved, level.reading.entity
+        if entity.is_disabled(self._resource):
+            # Nothing in a bucket's limits says so: under a mark, whoever acquires next reads it first.
+            resolved = Resolved(stamps.stale_mark(self._request.now_ms), resolved.limits)
+        state = lifecycle.newborn(resolved, entity.parent_id, debts, self._request)
         level.after = state
         return lifecycle.create(level.entity_id, self._resource, state, debts, level.reading, self._request)
 

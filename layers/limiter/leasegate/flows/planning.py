@@ -83,7 +83,9 @@ class Planner:
             if not _can_ever_grant(state.limits, amounts):
                 return self.read(level)
             refused = self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms)
-            if refused is not None and not spending.can_grant(refused, amounts, now_ms):
+            # Another thread may have seen it under other limits since.
+            is_of_these = refused is not None and refused.stamp == state.stamp
+            if refused is not None and is_of_these and not spending.can_grant(refused, amounts, now_ms):
                 level.state = refused
                 return Refuse(amounts, cached=True)
             return self._send_charge(level, state, amounts)

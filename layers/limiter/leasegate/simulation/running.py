@@ -1,0 +1,104 @@
+"""Playing a history, and telling it shortly where it goes wrong."""
+
+from __future__ import annotations
+
+import traceback
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .calls import Violation
+from .family import populate
+from .faults import ALL, Faults
+from .history import History
+from .judge import FamilyJudge
+from .telling import Teller
+from .traffic import FamilyTraffic
+from .world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a history that held.
+
+    Attributes:
+        seed: of which. steps: how many it took, its end included.
+        endings: how calls ended, by kind. checked: what changes acquires were held to, how often.
+        forgotten: calls of which a write was repeated when nothing remembered it any more.
+        digest: of the table at the end; the same seed gives the same on any machine.
+    """
+
+    seed: int
+    steps: int
+    endings: Mapping[str, int]
+    checked: Mapping[str, int]
+    forgotten: int
+    digest: int
+
+
+class ViolationFound(Exception):
+    """A history in which something happened that must not; ``story`` tells how it came to that."""
+
+    def __init__(self, seed: int, step: int, reason: str, story: str) -> None:
+        """Say which history, and when."""
+        self.seed = seed
+        self.step = step
+        self.reason = reason
+        self.story = story
+        super().__init__(f"seed {seed}, step {step}: {reason}\n{story}")
+
+
+def simulate(seed: int, steps: int, faults: Faults = ALL) -> Report:
+    """Play the history of a seed; raise :class:`ViolationFound` where it breaks what must hold.
+
+    About 30 us a step. Where it breaks it is played once more, to tell of the last steps that led to it.
+    """
+    try:
+        return _play(seed, steps, faults, None)
+    except Exception:  # noqa: BLE001 - whatever it is, it is told by the history that led to it
+        return _tell(seed, steps, faults)
+
+
+def _play(seed: int, steps: int, faults: Faults, teller: Teller | None) -> Report:
+    history = History()
+    judge = FamilyJudge(history, faults.skew_ms)
+    world = World(seed, faults, FamilyTraffic(history, judge.obedience), judge)
+    judge.watch(world)
+    populate(world)
+    if teller is not None:
+        teller.listen(world)
+    world.run(steps)
+    world.calm_down()
+    judge.close(world)
+    return Report(seed, world.step, judge.endings, judge.obedience.checked, judge.forgotten, _digest(world))
+
+
+def _tell(seed: int, steps: int, faults: Faults) -> Report:
+    teller = Teller()
+    try:
+        report = _play(seed, steps, faults, teller)
+    except Violation as violation:
+        raise ViolationFound(seed, teller.step, str(violation), teller.story(violation.keys)) from violation
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error} ({place.name})"
+        raise ViolationFound(seed, teller.step, reason, teller.story(())) from error
+    return report
+
+
+def _digest(world: World) -> int:
+    """Return a number for all that is in the table, whatever the order of its sets."""
+    crc = 0
+    for key, item in sorted(world.table.items.items()):
+        values = [(name, sorted(value) if isinstance(value, frozenset) else value) for name, value in item.items()]
+        crc = zlib.crc32(repr((key, sorted(values, key=lambda each: each[0]))).encode(), crc)
+    return crc
+
+
+def combined(reports: list[Report]) -> Counter[str]:
+    """Return how the calls of several histories ended."""
+    total: Counter[str] = Counter()
+    for report in reports:
+        total.update(report.endings)
+    return total
