@@ -97,7 +97,5 @@ def _answer(session: Session, reports: list[Report], elapsed_s: float) -> None:
         unanswered = sum(of_kind.get(name, 0) for name in _NO_ANSWER)
         done = of_kind.get("done", 0)
         made.add_row(kind, f"{done:,}", f"{sum(of_kind.values()) - done - unanswered:,}", f"{unanswered:,}")
-    total = (
-        f"{len(reports):,} histories, {steps:,} steps, 0 violations; {round(steps / elapsed_s):,} steps a second"
-    )
-    session.output.answer(document, made, plain(total))
+    histories = "1 history" if len(reports) == 1 else f"{len(reports):,} histories"
+    session.output.answer(document, made, plain(f"{histories}, {steps:,} steps, 0 violations"))
