@@ -1,0 +1,90 @@
+"""Defects of admission: the arithmetic, the branches of a charge, the cascade."""
+
+from typing import Final
+
+from scripts.mutations.defect import Defect
+
+_HISTORIES: Final = (
+    "tests/simulation/test_admission.py::test_no_history_admits_more_than_the_limits_allow[seeds 0-24]"
+)
+
+DEFECTS: Final = (
+    Defect(
+        "the busy branch has no upper bound",
+        "flows/spending.py",
+        "conditions.append(Between(attribute, now, ceiling - weight))",
+        "conditions.append(AtLeast(attribute, now))",
+        (_HISTORIES,),
+    ),
+    Defect(
+        "the busy branch leaves v == N out",
+        "flows/spending.py",
+        "Between(attribute, now, ceiling - weight)",
+        "Between(attribute, now + 1, ceiling - weight)",
+        ("tests/unit/test_branches.py::test_a_bucket_that_is_just_full_again_is_spent_from_in_one_round_trip",),
+    ),
+    Defect(
+        "v == N is guessed to be idle, which the condition denies",
+        "flows/spending.py",
+        "if tat is None or tat < now:",
+        "if tat is None or tat <= now:",
+        ("tests/unit/test_branches.py::test_a_bucket_that_is_just_full_again_is_spent_from_in_one_round_trip",),
+    ),
+    Defect(
+        "the idle branch forgets the last debt before v == N",
+        "flows/spending.py",
+        "AnyOf((NotExists(attribute), Below(attribute, now)))",
+        "AnyOf((NotExists(attribute), AtMost(attribute, now + 1)))",
+        ("tests/unit/test_branches.py::test_the_smallest_debt_is_not_forgotten_by_who_believes_the_bucket_idle",),
+    ),
+    Defect(
+        "what is just there is refused",
+        "bucket.py",
+        "return _busy_until(limit, tat, now_ms) + cost * limit.period_ms <= _ceiling(limit, now_ms)",
+        "return _busy_until(limit, tat, now_ms) + cost * limit.period_ms < _ceiling(limit, now_ms)",
+        (_HISTORIES, "tests/unit/test_bucket.py::test_every_decision_equals_the_rational_bucket"),
+    ),
+    Defect(
+        "the time to retry after is rounded down",
+        "bucket.py",
+        "return max(0, -(-missing // limit.amount))",
+        "return max(0, missing // limit.amount)",
+        ("tests/unit/test_bucket.py::test_the_retry_time_is_the_first_ms_at_which_the_cost_fits",),
+    ),
+    Defect(
+        "other limits round a debt down",
+        "bucket.py",
+        "return now_ms * new.amount - (-debt * new.period_ms // old.period_ms)",
+        "return now_ms * new.amount + debt * new.period_ms // old.period_ms",
+        ("tests/unit/test_bucket.py::test_every_decision_equals_the_rational_bucket",),
+    ),
+    Defect(
+        "a refused parent leaves the child without its tokens",
+        "flows/acquire.py",
+        "charged = [level for level in self._climb.levels.values() if level.charged]",
+        "charged: list[Level] = []",
+        (_HISTORIES,),
+    ),
+    Defect(
+        "a cascade ends at the second level",
+        "flows/climbing.py",
+        "entity_id = level.parent_id if self._ask.cascade else None",
+        "entity_id = level.parent_id if self._ask.cascade and len(path) < 2 else None",
+        (
+            _HISTORIES,
+            "tests/integration/test_round_trips.py::"
+            "test_a_warm_cascade_of_four_levels_is_still_one_round_trip[memory]",
+        ),
+    ),
+    Defect(
+        "a parent that was only hinted at is trusted",
+        "flows/spending.py",
+        """    if hold_parent:
+        conditions.append(as_read(schema.PARENT, state.parent_id))
+    changes: list[Change] = [Add(schema.GRANTS, grants)]
+    for""",
+        """    changes: list[Change] = [Add(schema.GRANTS, grants)]
+    for""",
+        (_HISTORIES,),
+    ),
+)

@@ -1,0 +1,47 @@
+"""Defects of counting usage."""
+
+from typing import Final
+
+from scripts.mutations.defect import Defect
+
+_DELIVERIES: Final = (
+    "tests/simulation/test_usage.py::test_however_the_stream_is_delivered_totals_are_those_of_the_ledger"
+)
+
+DEFECTS: Final = (
+    Defect(
+        "a repeated batch counts again",
+        "flows/grouping.py",
+        "if not covers(counted, change.version):",
+        "if place >= 0:",
+        (_DELIVERIES, "tests/unit/test_counting.py::test_a_repeated_batch_counts_nothing_twice"),
+    ),
+    Defect(
+        "totals are written over those of another process",
+        "flows/counting.py",
+        "return Update(group.key, tuple(changes), Equals(schema.USAGE_COVERAGE, before.coverage))",
+        "return Update(group.key, tuple(changes))",
+        ("tests/unit/test_counting.py::test_processes_that_hold_the_same_batch_count_it_once",),
+    ),
+    Defect(
+        "windows go by the clock of whoever counts",
+        "flows/grouping.py",
+        "start_ms = window_start_ms(window, change.at_ms)",
+        "start_ms = window_start_ms(window, now_ms)",
+        (_DELIVERIES,),
+    ),
+    Defect(
+        "versions that are missing from a batch are taken for counted",
+        "flows/grouping.py",
+        "if run and change.after > last:",
+        "if not run and change.after > last >= 0:",
+        ("tests/unit/test_counting.py::test_a_gap_is_not_taken_for_counted",),
+    ),
+    Defect(
+        "what comes back is no less usage",
+        "flows/spending.py",
+        "        changes.append(Add(schema.used_attribute(name), -tokens))\n",
+        "",
+        ("tests/simulation/test_usage.py::test_what_the_table_applied_is_counted_though_its_replies_were_lost",),
+    ),
+)
