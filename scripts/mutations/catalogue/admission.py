@@ -42,21 +42,26 @@ DEFECTS: Final = (
         "bucket.py",
         "return _busy_until(limit, tat, now_ms) + cost * limit.period_ms <= _ceiling(limit, now_ms)",
         "return _busy_until(limit, tat, now_ms) + cost * limit.period_ms < _ceiling(limit, now_ms)",
-        (_HISTORIES, "tests/unit/test_bucket.py::test_every_decision_equals_the_rational_bucket"),
+        (
+            "tests/unit/test_bucket.py::"
+            "test_a_new_bucket_grants_exactly_its_capacity_then_one_more_after_the_retry_time",
+        ),
     ),
     Defect(
         "the time to retry after is rounded down",
         "bucket.py",
         "return max(0, -(-missing // limit.amount))",
         "return max(0, missing // limit.amount)",
-        ("tests/unit/test_bucket.py::test_the_retry_time_is_the_first_ms_at_which_the_cost_fits",),
+        (
+            "tests/unit/test_bucket.py::test_a_new_bucket_grants_exactly_its_capacity_then_one_more_after_the_retry_time",
+        ),
     ),
     Defect(
         "other limits round a debt down",
         "bucket.py",
         "return now_ms * new.amount - (-debt * new.period_ms // old.period_ms)",
         "return now_ms * new.amount + debt * new.period_ms // old.period_ms",
-        ("tests/unit/test_bucket.py::test_every_decision_equals_the_rational_bucket",),
+        ("tests/unit/test_bucket.py::test_other_limits_never_forgive_a_part_of_a_debt",),
     ),
     Defect(
         "a refused parent leaves the child without its tokens",
@@ -70,11 +75,7 @@ DEFECTS: Final = (
         "flows/climbing.py",
         "entity_id = level.parent_id if self._ask.cascade else None",
         "entity_id = level.parent_id if self._ask.cascade and len(path) < 2 else None",
-        (
-            _HISTORIES,
-            "tests/integration/test_round_trips.py::"
-            "test_a_warm_cascade_of_four_levels_is_still_one_round_trip[memory]",
-        ),
+        ("tests/unit/test_cascades.py::test_a_grant_spends_at_every_one_of_four_levels",),
     ),
     Defect(
         "a parent that was only hinted at is trusted",
@@ -85,6 +86,6 @@ DEFECTS: Final = (
     for""",
         """    changes: list[Change] = [Add(schema.GRANTS, grants)]
     for""",
-        (_HISTORIES,),
+        ("tests/unit/test_cascades.py::test_a_parent_that_was_only_hinted_at_is_not_charged",),
     ),
 )
