@@ -5,6 +5,7 @@ from typing import Final
 from scripts.mutations.defect import Defect
 
 _CHANGES: Final = "tests/simulation/test_changes.py::test_whoever_acquires_after_a_change_obeys_it[seeds 0-24]"
+_LIFETIMES: Final = "tests/unit/test_lifetimes.py::"
 
 DEFECTS: Final = (
     Defect(
@@ -66,7 +67,8 @@ DEFECTS: Final = (
         "if aged is None:",
         (
             "tests/unit/test_knowledge.py::test_defaults_are_believed_for_their_age_only",
-            "tests/simulation/test_lowering.py",
+            "tests/unit/test_limiter.py::"
+            "test_a_lowered_default_reaches_every_process_within_the_age_of_its_knowledge",
         ),
     ),
     Defect(
@@ -78,7 +80,7 @@ DEFECTS: Final = (
 """,
         """    return _bucket_update(key, changes, conditions, request)
 """,
-        (_CHANGES,),
+        (_LIFETIMES + "test_a_bucket_that_is_spent_from_lives_on",),
     ),
     Defect(
         "a charge does not ask how long its bucket lives",
@@ -91,14 +93,14 @@ DEFECTS: Final = (
         """    needed_s = covering_s(state.limits, request.now_ms)
     if state.expires_at_s < needed_s:
 """,
-        (_CHANGES,),
+        (_LIFETIMES + "test_a_bucket_that_lives_shorter_than_was_believed_is_given_time_by_the_next_charge",),
     ),
     Defect(
         "a debt does not ask how long its bucket lives",
         "flows/spending.py",
         "        conditions.append(AtLeast(schema.EXPIRES_AT, covered_s))\n",
         "        pass\n",
-        (_CHANGES,),
+        (_LIFETIMES + "test_a_bucket_that_lives_shorter_than_was_believed_is_given_time_by_a_debt",),
     ),
     Defect(
         "defaults change without the registry",
