@@ -8,6 +8,9 @@ _HISTORIES: Final = (
     "tests/simulation/test_admission.py::test_no_history_admits_more_than_the_limits_allow[seeds 0-24]"
 )
 
+# At v == N both branches leave N + cost, so AtMost in place of Below in the idle branch would be no defect: there
+# the off-by-ones are in the busy branch, in the guess, and one further on.
+
 DEFECTS: Final = (
     Defect(
         "the busy branch has no upper bound",
