@@ -49,8 +49,15 @@ class Defect:
         """Let a copy of the checkout have the defect for a while."""
         path = checkout / PACKAGE / self.file
         changed, sound = self.changed(checkout), path.read_text()
-        path.write_text(changed)
+        _write(path, changed)
         try:
             yield
         finally:
-            path.write_text(sound)
+            _write(path, sound)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a module, and no bytecode of what it was, which Python would use where age and length are the same."""
+    path.write_text(text)
+    for stale in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+        stale.unlink()

@@ -90,11 +90,7 @@ def _try(checkout: Path, defect: Defect, test: str, timeout_s: float) -> Trial:
 
 def _run(checkout: Path, arguments: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
     """Run pytest in a checkout; return its exit code, None where its time was over, and what it printed."""
-    environment = os.environ | {
-        "PYTHONPATH": f"{checkout / 'layers' / 'limiter'}{os.pathsep}{checkout}",
-        # A defect may be as long as what it replaces and as old, to the second: stale bytecode would hide it.
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    environment = os.environ | {"PYTHONPATH": f"{checkout / 'layers' / 'limiter'}{os.pathsep}{checkout}"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     process = subprocess.Popen(
         tied_to_parent(command),

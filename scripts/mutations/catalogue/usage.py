@@ -4,9 +4,7 @@ from typing import Final
 
 from scripts.mutations.defect import Defect
 
-_DELIVERIES: Final = (
-    "tests/simulation/test_usage.py::test_however_the_stream_is_delivered_totals_are_those_of_the_ledger"
-)
+_HISTORY: Final = "tests/simulation/test_usage.py::test_long_histories_are_counted_to_the_token[0]"
 
 DEFECTS: Final = (
     Defect(
@@ -14,21 +12,21 @@ DEFECTS: Final = (
         "flows/grouping.py",
         "if not covers(counted, change.version):",
         "if place >= 0:",
-        (_DELIVERIES, "tests/unit/test_counting.py::test_a_repeated_batch_counts_nothing_twice"),
+        (_HISTORY, "tests/unit/test_counting.py::test_a_repeated_batch_counts_nothing_twice"),
     ),
     Defect(
         "totals are written over those of another process",
         "flows/counting.py",
         "return Update(group.key, tuple(changes), Equals(schema.USAGE_COVERAGE, before.coverage))",
         "return Update(group.key, tuple(changes))",
-        ("tests/unit/test_counting.py::test_processes_that_hold_the_same_batch_count_it_once",),
+        ("tests/unit/test_counting.py::test_a_process_with_an_old_memory_is_corrected_by_the_refusal",),
     ),
     Defect(
         "windows go by the clock of whoever counts",
         "flows/grouping.py",
         "start_ms = window_start_ms(window, change.at_ms)",
         "start_ms = window_start_ms(window, now_ms)",
-        (_DELIVERIES,),
+        (_HISTORY,),
     ),
     Defect(
         "versions that are missing from a batch are taken for counted",
@@ -42,6 +40,6 @@ DEFECTS: Final = (
         "flows/spending.py",
         "        changes.append(Add(schema.used_attribute(name), -tokens))\n",
         "",
-        ("tests/simulation/test_usage.py::test_what_the_table_applied_is_counted_though_its_replies_were_lost",),
+        ("tests/unit/test_limiter.py::test_a_level_that_does_not_answer_leaves_nothing_spent_at_any_level",),
     ),
 )
