@@ -48,6 +48,10 @@ lint: tools ## Check style, types, layering and the template
 	$(BIN)/cfn-lint template.yaml
 	$(SAM) validate --lint --region us-east-1
 
+.PHONY: mutations
+mutations: $(STAMPS)/dev ## Give the package deliberate defects, and see tests catch them; ARGS="word" narrows them
+	@$(BIN)/python -m scripts.mutations $(ARGS)
+
 .PHONY: format
 format: $(STAMPS)/dev ## Put the code in shape
 	$(BIN)/ruff check --fix
@@ -99,7 +103,7 @@ clean: ## End the embedded stack and remove all that was installed or built
 
 .PHONY: help
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 # --- set-up -------------------------------------------------------------------------------------------
 

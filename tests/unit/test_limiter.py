@@ -18,6 +18,7 @@ from leasegate import (
     StoreDenied,
     StoreError,
     StoreUnavailable,
+    schema,
 )
 from leasegate.operations import Failed, Operation, Outcome, Update
 from leasegate.repository.memory import MemoryRepository
@@ -302,3 +303,6 @@ def test_a_level_that_does_not_answer_leaves_nothing_spent_at_any_level(applies:
         limiter.acquire("key-1", "gpt-4", {"rpd": 1})
     found = limiter.available("key-1", "gpt-4")
     assert (found["rpd"].available, found.ancestors[0]["rpd"].available) == (9, 9)
+    items = repository.memory.items
+    buckets = [items[schema.bucket_key(entity_id, "gpt-4")] for entity_id in ("key-1", "project")]
+    assert [bucket[schema.used_attribute("rpd")] for bucket in buckets] == [1, 1], "nor counted as usage"
