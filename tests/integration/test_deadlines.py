@@ -148,11 +148,12 @@ def test_workers_wait_no_longer_than_who_sent_them() -> None:
 
 def test_what_no_worker_has_begun_in_time_is_never_sent() -> None:
     begun, over = threading.Semaphore(0), threading.Event()
+    told: list[bool] = []
 
     def keep_busy(connection: socket.socket) -> None:
         receive(connection)
         begun.release()
-        over.wait(LATE_S)
+        told.append(over.wait(LATE_S))
         connection.sendall(ANSWER)
 
     with (
@@ -169,6 +170,7 @@ def test_what_no_worker_has_begun_in_time_is_never_sent() -> None:
         patient.join()
     assert isinstance(cause_of(outcomes[0]), boto.ReadTimeoutError)
     assert cause_of(outcomes[1]) is None
+    assert told == [True, True, True]  # the worker was busy to the end
     assert not outcomes[1].error.maybe_applied
 
 
