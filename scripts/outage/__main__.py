@@ -3,10 +3,11 @@
     python -m scripts.outage --seconds 60
 
 DynamoDB Local stands behind a proxy which is dead for so long: a third of the time it refuses connections, a third
-it hangs, a third it drops them. Eight threads go on asking three limiters, one for each ``on_unavailable``.
+it drops them, and in the end it hangs, which is the hardest to come back from. Eight threads go on asking three limiters, one for each ``on_unavailable``.
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -39,6 +40,7 @@ def main() -> int:
     arguments.add_argument("--deadline-ms", type=int, default=500, help="the time of each call")
     arguments.add_argument("--threads", type=int, default=8, help="how many call at once")
     given = arguments.parse_args()
+    logging.disable(logging.WARNING)  # one for each call
     with (
         tempfile.TemporaryDirectory() as folder,
         dynamodb_local.running(Path(folder) / "dynamodb-local.log") as endpoint_url,

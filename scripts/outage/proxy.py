@@ -1,4 +1,4 @@
-"""A way to the table that can be made dead: refusing connections, hanging, or dropping them."""
+"""A way to the table that can be made dead: refusing connections, dropping them, or hanging."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 from urllib.parse import urlsplit
 
-type Trouble = Literal["refusing", "hanging", "dropping"]
+type Trouble = Literal["refusing", "dropping", "hanging"]
 
 
 @contextmanager
