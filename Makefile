@@ -69,6 +69,10 @@ traces: tools ## Trace acquires before and after anew, and write table and pictu
 overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acquire function
 	@$(BIN)/python -m scripts.traces.overhead
 
+.PHONY: outage
+outage: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure a minute without the table, and what callers see of it
+	@$(BIN)/python -m scripts.outage
+
 .PHONY: openapi
 openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
 	@$(BIN)/python -m scripts.openapi

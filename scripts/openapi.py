@@ -183,7 +183,7 @@ def _problem(status: int, about: str, names: tuple[str, ...]) -> Schema:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers = (*headers, *_LEFT, "Retry-After")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers = (*headers, "Retry-After")
+        headers = (*headers, "Retry-After", DEGRADED)
     if names:
         schemas = [ref(name) for name in names]
         content["application/problem+json"] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}

@@ -408,7 +408,15 @@ _PROBLEM: Final[Mapping[str, Schema]] = {
 }
 
 _PROBLEMS: Final[Mapping[str, Schema]] = {
-    "Problem": _object(_PROBLEM, {"retry_after_ms": _integer(0)}, "RFC 9457."),
+    "Problem": _object(
+        _PROBLEM,
+        {
+            "retry_after_ms": _integer(0),
+            "granted": {"const": False},
+            "degraded": {"const": True, "description": "Refused without the table, which does not answer."},
+        },
+        "RFC 9457.",
+    ),
     "InvalidRequest": _object(
         {**_PROBLEM, "field": _string("The path of what is wrong; body, where it is the body as such.")}
     ),
