@@ -16,6 +16,7 @@ from botocore.config import Config
 from ..errors import StoreError, StoreUnavailable
 from ..operations import Failed, Found, Item, Key, Operation, Outcome
 from .calls import Call, Desk
+from .checksums import check_answers
 from .failures import STORE_FAILURES, classify
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class DynamoRepository:
         tracer that keeps its place in thread-local storage gives its own. ``sleep`` (seconds), ``draw`` (0 to
         1, for jitter) and ``monotonic_ns`` are the world's, unless a test brings its own.
         """
+        check_answers(client)
         self._desk = Desk(client, table_name)
         self._observer = observer
         self._max_workers = max_workers
