@@ -65,6 +65,10 @@ traces: tools ## Trace acquires before and after anew, and write table and pictu
 overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acquire function
 	@$(BIN)/python -m scripts.traces.overhead
 
+.PHONY: crowd
+crowd: tools ## Let 64 processes ask one bucket over HTTP for a minute; ARGS="--seconds 10 --processes 8" for fewer
+	@$(BIN)/python -m scripts.crowd $(ARGS)
+
 .PHONY: openapi
 openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
 	@$(BIN)/python -m scripts.openapi
