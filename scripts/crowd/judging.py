@@ -46,6 +46,8 @@ def judge(records: Sequence[StreamRecord], key: Key, limit: Limit, ends_ms: int)
         for record in records
         if decode_key(record["dynamodb"]["Keys"]) == key and "NewImage" in record["dynamodb"]
     ]
+    if not images:
+        return Verdict(limit, granted=0, writes=0, elapsed_ms=0, longest_pause_ms=0, excess=None)
     ledger = Ledger()
     excess = None
     try:

@@ -72,7 +72,8 @@ class Customer:
             self._note_refusal(answer)
 
     def _acquire_under_key(self, choice: Random, shared: Random, key: str) -> None:
-        body = {"entity_id": f"{self.stem}-key-{shared.randrange(2)}", "consume": shared.choice(CONSUMES)}
+        consume = shared.choice(CONSUMES)
+        body = {"entity_id": f"{self.stem}-key-{shared.randrange(2)}", "consume": consume}
         answers = [self._post(body, key) for _ in range(choice.randint(1, 3))]
         leases = {answer.json()["lease"]["id"] for answer in answers if answer.status == 200}
         for answer in answers:
@@ -81,9 +82,9 @@ class Customer:
         self.replays += sum(answer.status == 200 for answer in answers[1:])
         assert len(leases) <= 1, "one key has one lease"
         for lease in leases:
-            self.granted[lease] = body["consume"]
+            self.granted[lease] = consume
             if choice.random() < 0.7:
-                self._settle(choice, lease, body["consume"])
+                self._settle(choice, lease, consume)
 
     def _settle(self, choice: Random, lease: str, consume: dict[str, int]) -> None:
         actual = {name: choice.randint(0, tokens) for name, tokens in consume.items()}
