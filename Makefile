@@ -73,6 +73,10 @@ overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acqu
 outage: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure a minute without the table, and what callers see of it
 	@$(BIN)/python -m scripts.outage
 
+.PHONY: crowd
+crowd: tools ## Let 64 processes ask one bucket over HTTP for a minute; ARGS="--seconds 10 --processes 8" for fewer
+	@$(BIN)/python -m scripts.crowd $(ARGS)
+
 .PHONY: openapi
 openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
 	@$(BIN)/python -m scripts.openapi

@@ -16,6 +16,7 @@ from botocore.config import Config
 from ..errors import StoreError, StoreUnavailable
 from ..operations import Failed, Found, Item, Key, Operation, Outcome
 from .calls import Call, Desk
+from .checksums import check_answers
 from .deadlines import Deadline, bound_attempts, deadline
 from .failures import STORE_FAILURES, classify
 from .quota import RetryQuota
@@ -112,6 +113,7 @@ class DynamoRepository:
         1, for jitter) and ``monotonic_ns`` are the world's, unless a test brings its own.
         """
         bound_attempts(client)
+        check_answers(client)
         self._desk = Desk(client, table_name)
         self._quota = RetryQuota()
         self._observer = observer
