@@ -29,6 +29,7 @@ _PROBLEMS: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {
     403: ("Not signed, or not allowed by IAM.", ()),
     404: ("It does not exist.", ("Problem",)),
     409: ("What is there does not allow it.", ("Problem",)),
+    415: ("The body is not called JSON.", ("InvalidRequest",)),
     422: ("Well formed, and still never possible.", ("InvalidRequest", "Problem")),
     429: ("Refused; `Retry-After` says when it fits.", ("Refusal",)),
     500: ("A failure; the log has its cause.", ("Problem",)),
@@ -131,7 +132,7 @@ def _operation(route: Route) -> Schema:
             "required": route.needs_body,
             "content": {media_type: {"schema": ref(route.body)}},
         }
-    problems = sorted({*_EVERYWHERE, *route.problems})
+    problems = sorted({*_EVERYWHERE, *route.problems, *([415] if route.body is not None else ())})
     operation["responses"] = {
         **{str(status): _answer(route, status, name) for status, name in route.answers.items()},
         **{str(status): _problem_of(route, status) for status in problems},

@@ -19,6 +19,7 @@ from ..errors import (
     StoreThrottled,
     StoreUnavailable,
 )
+from .bodies import UnsupportedMediaType
 from .limits import write_availability
 from .ratelimit import HeaderStyle, list_policies, name_policy, seconds, write_fields
 from .routing import RouteNotFound
@@ -35,6 +36,7 @@ _STATUSES: Final[Mapping[type, HTTPStatus]] = {
     RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     Disabled: HTTPStatus.FORBIDDEN,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Conflict: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.UNPROCESSABLE_CONTENT,
     NotFound: HTTPStatus.NOT_FOUND,
