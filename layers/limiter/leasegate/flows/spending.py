@@ -211,7 +211,7 @@ def after_charge(state: Bucket, amounts: Amounts, request: Request) -> Bucket:
     state = after_correction(state, spent, {}, request)
     if not entering:
         return state
-    holders = {name: state.holders.get(name, {}) for name in state.holders.keys() | entering.keys()}
+    holders = {name: state.holders.get(name, {}) for name in (*state.holders, *entering)}
     return replace(
         state, holders={name: {**present, **entering.get(name, {})} for name, present in holders.items()}
     )
