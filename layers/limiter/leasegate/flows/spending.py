@@ -11,12 +11,13 @@ emptier than ``ttl`` covers must move it. A day's grace keeps that down to about
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from .. import bucket as arithmetic
 from .. import concurrency, schema
 from ..concurrency import Holders
+from ..frozen import frozen
 from ..limits import Limit, Limits
 from ..operations import (
     Add,
@@ -49,7 +50,7 @@ type Amounts = Mapping[str, int]
 """Tokens by limit name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What makes a write recognisable when it is repeated, and the clock reading that it carries.
 
