@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from .frozen import frozen
 from .identifiers import check_integer
 from .limits import HOUR_MS
 from .operations import Item, Key
@@ -77,7 +78,7 @@ class Recent[K: Hashable, V]:
         return len(self._entries)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownBucket:
     """A bucket's last seen state; ``refused_at_ms`` when it refused somebody and nothing came back since."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import Conflict, InvalidRequest
+from ..frozen import frozen
 from ..limits import Limits
 from ..schema import Bucket
 from ..states import Availability, LimitState, observe
@@ -48,7 +49,7 @@ class Terms:
     only_if_held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """Who wants to spend what. ``limits`` count where no level has any, ``parent_id`` is a hint.
 
@@ -76,7 +77,7 @@ class HoldsPlaces(Conflict):
     """An acquire would take places of a concurrency limit, and may not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Charge:
     """What was spent at one level, or taken of it.
 
@@ -118,7 +119,7 @@ class GrantedLease:
     is_replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """The answer yes: the charges of all levels, the acquiring entity's first."""
 

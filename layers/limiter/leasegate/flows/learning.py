@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .. import schema
 from ..errors import LeasegateError, StoreError
+from ..frozen import frozen
 from ..knowledge import Knowledge
 from ..operations import Applied, Cancelled, Failed, Item, Key, Outcome, Refused
 from ..schema import Bucket
@@ -17,7 +17,7 @@ from .planning import Planner
 from .spending import Request
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Learner:
     """Takes in what the table answers to one acquire: for its levels, and for those after it in this process."""
 

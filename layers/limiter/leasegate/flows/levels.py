@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..frozen import frozen
 from ..operations import Action, Key
 from ..schema import Bucket
 from .grants import Charge
@@ -56,19 +57,19 @@ class Level:
         return Charge(self.entity_id, amounts, state, self.limited, holders)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Nothing:
     """Nothing to write: charged already, or no limits here that this acquire touches."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """Read these keys before anything is written."""
 
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refuse:
     """The amounts are not there; ``cached`` when memory answered and not the table."""
 
@@ -76,7 +77,7 @@ class Refuse:
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Write:
     """Send these actions: one update, or the actions of a transaction of which the first is the bucket's.
 

@@ -149,7 +149,7 @@ class Planner:
             known = self.knowledge.ancestor(level.entity_id, self.resource, self.request.now_ms)
             if known is None or not known.limit_names.isdisjoint(self.wanted):
                 return self.read(level)
-            self.belief.ancestors.add(level.entity_id)
+            self.belief.ancestors[level.entity_id] = None
             if known.is_disabled:
                 raise Disabled(level.entity_id, self.resource)
             level.parent_id = known.parent_id

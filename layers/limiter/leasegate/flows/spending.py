@@ -11,12 +11,13 @@ emptier than ``ttl`` covers must move it. A day's grace keeps that down to about
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from .. import bucket as arithmetic
 from .. import concurrency, schema
 from ..concurrency import Holders
+from ..frozen import frozen
 from ..limits import Limit, Limits
 from ..operations import (
     Add,
@@ -49,7 +50,7 @@ type Amounts = Mapping[str, int]
 """Tokens by limit name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What makes a write recognisable when it is repeated, and the clock reading that it carries.
 
@@ -211,7 +212,7 @@ def after_charge(state: Bucket, amounts: Amounts, request: Request) -> Bucket:
     state = after_correction(state, spent, {}, request)
     if not entering:
         return state
-    holders = {name: state.holders.get(name, {}) for name in state.holders.keys() | entering.keys()}
+    holders = {name: state.holders.get(name, {}) for name in (*state.holders, *entering)}
     return replace(
         state, holders={name: {**present, **entering.get(name, {})} for name, present in holders.items()}
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from ..concurrency import Holders
+from ..frozen import frozen
 from ..limits import Limit, Limits
 from ..operations import Item, Value
 from .attributes import (
@@ -34,7 +35,7 @@ from .attributes import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bucket:
     """The state of all limits of one entity and resource, as its item carried it.
 
@@ -91,7 +92,7 @@ class Entity:
 NO_ENTITY: Final = Entity()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredLimits:
     """The limits of one level under their version, the ms of the write that set them; deleted ones are empty."""
 
