@@ -26,6 +26,9 @@ GRANTING: Final = frozenset({"acquire", "acquire durable", "acquire many"})
 type Terms = tuple[int, int, int]
 """Capacity, tokens a period, period in ms; or capacity, 0, lease in ms."""
 
+type Leaver = tuple[Key, str]
+"""A bucket, and a holder of one of its places."""
+
 
 @dataclass(slots=True)
 class Line:
@@ -55,14 +58,18 @@ class Buckets:
         stream: what the table's stream says of them.
         usage: tokens, and grants under the name ``""``, by bucket, name and hour since 1970.
         changed_step: when a bucket's limits last became others, or the bucket came or went.
+        came_step: when a bucket last got a limit that it had not had before.
         left_step: when a bucket was last deleted, and what it had spent with it.
+        leavers: those that lost a place in the write at hand before their time was over.
     """
 
     stream: Stream
     usage: Counter[tuple[Key, str, int]] = field(default_factory=Counter)
     changed_step: dict[Key, int] = field(default_factory=dict)
+    came_step: dict[tuple[Key, str], int] = field(default_factory=dict)
     left_step: dict[Key, int] = field(default_factory=dict)
     lines: dict[tuple[Key, str], Line] = field(default_factory=dict)
+    leavers: list[Leaver] = field(default_factory=list)
 
     def follow(self, call: Call, change: Change, step: int, now_ms: int) -> dict[str, int]:
         """Take in one write of a bucket; return the tokens that it spent or gave back, by limit name."""
@@ -78,13 +85,13 @@ class Buckets:
         old: Item = {} if before is None else before
         old_limits = cast("Mapping[str, Terms]", old.get("lim", {}))
         if limits is not old_limits and limits != old_limits:
-            self.changed_step[key] = step
+            self._take_limits(key, old, after, step)
         at_ms = cast("int", after["at"])
         hour = at_ms // HOUR_MS
         spent: dict[str, int] = {}
         for name, terms in limits.items():
             if not terms[1]:
-                self._check_places(key, name, terms[0], old, after)
+                self._check_places(call, key, name, terms[0], old, after)
                 continue
             used = "u." + name
             known = old_limits.get(name)
@@ -130,8 +137,22 @@ class Buckets:
         else:
             line.spent += tokens * terms[2]
 
-    def _check_places(self, key: Key, name: str, capacity: int, before: Item, after: Item) -> None:
-        """Hold a concurrency limit to its count: one place for each holder, and no more than there are."""
+    def _take_limits(self, key: Key, before: Item, after: Item, step: int) -> None:
+        """Take in that the limits are others; of those that are gone nothing stays but who holds a place."""
+        limits = cast("Mapping[str, Terms]", after["lim"])
+        self.changed_step[key] = step
+        for name in limits.keys() - cast("Mapping[str, Terms]", before.get("lim", {})).keys():
+            self.came_step[key, name] = step
+        held = Counter([attribute.split(".")[1] for attribute in after if attribute.startswith("h.")])
+        for attribute in after:
+            kind, _, name = attribute.partition(".")
+            if kind in ("u", "v") and name not in limits:
+                raise Violation(f"{name} is no limit any more, and there is {attribute}", key)
+            if kind == "k" and after[attribute] != held[name]:
+                raise Violation(f"{held[name]} hold {name}, and {after[attribute]} are counted", key)
+
+    def _check_places(self, call: Call, key: Key, name: str, capacity: int, before: Item, after: Item) -> None:
+        """Hold a concurrency limit to its count: one place for each holder, no more than there are, none lost."""
         count = after.get("k." + name, 0)
         prefix = f"h.{name}."
         holders = sum([attribute.startswith(prefix) for attribute in after])
@@ -139,6 +160,13 @@ class Buckets:
             raise Violation(f"{holders} hold {name}, and {count} are counted", key)
         if holders > capacity and holders > cast("int", before.get("k." + name, 0)):
             raise Violation(f"{holders} hold {name}, of which there are {capacity}", key)
+        if before.get("k." + name):
+            now_ms = call.request.now_ms
+            self.leavers += [
+                (key, attribute.removeprefix(prefix))
+                for attribute, until in before.items()
+                if attribute not in after and attribute.startswith(prefix) and cast("int", until) > now_ms
+            ]
 
     def _check_forgotten(self, call: Call, key: Key, item: Item, now_ms: int) -> None:
         """Let time delete only what is full: a bucket that is not there has every token."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..errors import LeasegateError
@@ -33,7 +33,7 @@ class Held:
     """A grant that is no stored lease: only the process that has it can give it back, or correct it.
 
     Its ``corrections``, and the ``request`` under which they are written, stay the same however often they are
-    sent; ``spent`` and ``applied`` are those of all the calls that send them.
+    sent; ``spent`` and ``applied`` are those of all the calls that send them, ``sent_by`` those that have ended.
     """
 
     grant: Grant
@@ -41,6 +41,15 @@ class Held:
     request: Request | None = None
     spent: Counter[tuple[Key, str]] = field(default_factory=Counter)
     applied: set[object] = field(default_factory=set)
+    sent_by: list[Call] = field(default_factory=list)
+
+    def begin_anew(self) -> None:
+        """Forget how far the corrections came, as a process would that sends them again from the beginning."""
+        charges = [charge for charge in self.grant.charges if charge.limited]
+        self.corrections = [
+            replace(charge.reversal(), amounts=correction.amounts)
+            for charge, correction in zip(charges, self.corrections, strict=True)
+        ]
 
 
 @dataclass(slots=True)

@@ -6,17 +6,19 @@ over. Where a change broke off half-way nobody can say what holds, until the nex
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..errors import Disabled, StoreError
+from .. import schema
+from ..errors import Disabled, InvalidRequest, StoreError
 from ..flows import reading
-from ..flows.grants import Charge, Grant
+from ..flows.grants import Ask, Charge, Grant
 from ..knowledge import DEFAULT_MAX_AGE_MS, DEFAULT_REFUSAL_AGE_MS, Defaults
+from ..limits import Limits
 from ..operations import Item, Key
 from .calls import Call, Violation
-from .family import DEFAULTS, ENTITIES
+from .family import DEFAULTS
 from .table import SimulatedTable
 from .world import START_MS, World
 
@@ -43,9 +45,7 @@ class Obedience:
     """Follows changes, and holds grants and refusals to them; ``checked`` counts by what."""
 
     skew_ms: int
-    standings: dict[str, Standing] = field(
-        default_factory=lambda: {name: Standing() for name in (*ENTITIES, DEFAULTS)}
-    )
+    standings: defaultdict[str, Standing] = field(default_factory=lambda: defaultdict(Standing))
     checked: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -99,9 +99,11 @@ class Obedience:
                 f"{charge.entity_id} is the child of {entity.parent_id}, and {above} was charged", *keys
             )
         self.checked["parents"] += 1
+        resolved = truth.resolve()
+        if not own and resolved is not None:
+            self._check_complete(call.subject, charge, resolved.limits, keys)
         if not own and not charge.amounts:
             return  # it limits nothing of what was asked for
-        resolved = truth.resolve()
         if resolved is not None:
             expected, level = resolved.limits, "limits"
         elif not own:
@@ -117,8 +119,15 @@ class Obedience:
             raise Violation(f"{charge.entity_id} obeys others than its {level}", *keys)
         self.checked[level] += 1
 
+    def _check_complete(self, ask: Ask, charge: Charge, limits: Limits, keys: tuple[Key, ...]) -> None:
+        """Hold an ancestor's charge to all that it limits of what was asked for."""
+        ignored = [name for name, n in ask.consume.items() if n and name in limits and name not in charge.amounts]
+        if ignored:
+            raise Violation(f"{charge.entity_id} limits {ignored}, and was not charged", *keys)
+        self.checked["ancestors"] += 1
+
     def check_disabled(self, world: World, call: Call, error: Disabled) -> None:
-        """Hold a refusal for being disabled to what is, or was until lately."""
+        """Hold a refusal for being disabled to what is, or was until lately, of the entity or of one above it."""
         if error.entity_id is None:
             if self._knows_defaults(call):
                 self._check_resource(world.table, error.resource, is_disabled=True)
@@ -133,6 +142,43 @@ class Obedience:
             ):
                 raise Violation(f"{error.entity_id} was refused as disabled, and is not", *items)
             self.checked["disabled"] += 1
+        path = self._settled_path(world, call)
+        if path is not None:
+            if error.entity_id not in path:
+                raise Violation(f"{error.entity_id} was refused as disabled, and is not above {path[0]}")
+            self.checked["disabled ancestors"] += not is_own
+
+    def check_invalid(self, world: World, call: Call, error: InvalidRequest) -> None:
+        """Hold an acquire that was said to be wrong to the limits: it asks for what is not there, or too much."""
+        path = self._settled_path(world, call)
+        if path is None or not self._knows_defaults(call):
+            return
+        ask: Ask = call.subject
+        for entity_id in path:
+            truth = reading.parse_entity_reading(
+                _items(world.table, entity_id, ask.resource), entity_id, ask.resource
+            )
+            resolved, own = truth.resolve(), entity_id == path[0]
+            if own and resolved is None:
+                resolved = reading.resolve_defaults(_defaults(world.table, ask.resource), None)
+            limits = {} if resolved is None else resolved.limits
+            if any(n > limits[name].capacity if name in limits else own for name, n in ask.consume.items()):
+                self.checked["invalid"] += 1
+                return
+        raise Violation(f"{ask.consume} of {ask.entity_id} was said to be wrong ({error}), and is not")
+
+    def _settled_path(self, world: World, call: Call) -> list[str] | None:
+        """Return an acquire's entity and all above it that it spends of; None where anybody may know others."""
+        above: str | None = call.subject.entity_id
+        path: list[str] = []
+        while above is not None:
+            standing = self.standings[above]
+            if not standing.is_settled_since(call) or call.began_ms - standing.changed_ms <= self._age_ms:
+                return None
+            path.append(above)
+            record = schema.parse_entity(world.table.item(schema.entity_key(above)))
+            above = record.parent_id if call.subject.cascade else None
+        return path
 
     def _check_resource(self, table: SimulatedTable, resource: str, *, is_disabled: bool) -> None:
         if _defaults(table, resource).is_disabled != is_disabled:

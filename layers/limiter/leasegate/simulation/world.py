@@ -39,7 +39,8 @@ START_MS: Final = 1_790_000_000_000
 PROCESSES: Final = 4
 THREADS: Final = 4
 """So many of each process."""
-_MOST_ATTEMPTS: Final = 4
+MOST_ATTEMPTS: Final = 4
+"""So often a request is sent at most; then its sender has no answer."""
 _TICKS_MS: Final = (0, 0, 1, 1, 2, 5)
 _LATE_ARRIVES: Final = 0.05
 
@@ -77,8 +78,17 @@ type Listener = Callable[[int, Call, str, Operation | None, Outcome | None], Non
 class World:
     """Processes, one table and one clock."""
 
-    def __init__(self, seed: int, faults: Faults, traffic: Traffic, judge: Judge) -> None:
-        """Begin the history of a seed."""
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults,
+        traffic: Traffic,
+        judge: Judge,
+        *,
+        processes: int = PROCESSES,
+        threads: int = THREADS,
+    ) -> None:
+        """Begin the history of a seed, with so many processes, and so many threads of each."""
         self.chance = random.Random(seed)  # noqa: S311 - one seed, one history
         self.table = SimulatedTable()
         self.now_ms = START_MS
@@ -89,9 +99,9 @@ class World:
         self._judge = judge
         self._late: list[Message] = []
         self._of_a_request = faults.of_a_request
-        self.processes = [Process(number, self._skew_ms()) for number in range(PROCESSES)]
+        self.processes = [Process(number, self._skew_ms()) for number in range(processes)]
         self.threads = [
-            Thread(number, self.processes[number % PROCESSES]) for number in range(PROCESSES * THREADS)
+            Thread(number, self.processes[number % processes]) for number in range(processes * threads)
         ]
 
     def run(self, steps: int) -> None:
@@ -249,7 +259,7 @@ class World:
                 message.found[key] = item
         if message.pending:
             message.attempts += 1
-            return Failed(StoreThrottled("keys unprocessed")) if message.attempts > _MOST_ATTEMPTS else None
+            return Failed(StoreThrottled("keys unprocessed")) if message.attempts > MOST_ATTEMPTS else None
         return Found(message.found)
 
     def _arrive_late(self) -> None:
@@ -265,14 +275,14 @@ class World:
         message.is_unsure = message.is_unsure or not isinstance(message.operation, _READS)
         message.attempts += 1
         message.reply = None
-        if message.attempts >= _MOST_ATTEMPTS or self.chance.random() < self.faults.gives_up:
+        if message.attempts >= MOST_ATTEMPTS or self.chance.random() < self.faults.gives_up:
             self._deliver(thread, message, Failed(StoreUnavailable("no reply", maybe_applied=message.is_unsure)))
 
     def _put_off(self, thread: Thread, message: Message, why: str) -> None:
         """Let the table refuse to look at a request, which is then repeated or given up."""
         self._tell(message.call, why, message.operation, None)
         message.attempts += 1
-        if message.attempts >= _MOST_ATTEMPTS or self.chance.random() < self.faults.gives_up:
+        if message.attempts >= MOST_ATTEMPTS or self.chance.random() < self.faults.gives_up:
             self._deliver(thread, message, Failed(StoreThrottled(why, maybe_applied=message.is_unsure)))
 
     def _deliver(self, thread: Thread, message: Message, outcome: Outcome) -> None:

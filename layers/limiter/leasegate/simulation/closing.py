@@ -1,0 +1,115 @@
+"""What a table is held to when everything came to its end: no lease open, all usage counted, all places free."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from .. import schema
+from ..changes import read_change
+from ..errors import RateLimitExceeded
+from ..flows import reading
+from ..flows.acquire import acquire
+from ..flows.counting import count_usage
+from ..flows.grants import Ask, Grant
+from ..flows.spending import Request
+from ..knowledge import Knowledge, Recent
+from ..limits import HOUR_MS
+from ..operations import Key
+from ..schema import REQUEST_SLOTS
+from .buckets import Buckets
+from .calls import Call, Violation
+from .history import Stream
+from .leases import Leases
+from .obedience import Obedience
+from .traffic import PLAN, sweep
+from .world import World
+
+_LAST_TO_LAPSE_MS = 120_000
+
+
+def end_all(world: World) -> None:
+    """Let every call, every place and every lease come to its end."""
+    world.skip(_LAST_TO_LAPSE_MS)
+    process = world.processes[0]
+    request = process.request(world.now_ms)
+    world.make(world.threads[0], Call("sweep", None, sweep(request, Knowledge()), process, request, 0, 0))
+    world.calm_down()
+
+
+def check_leases(world: World, leases: Leases, skew_ms: int) -> None:
+    """Hold leases to having ended, if they were to."""
+    for name, entry in leases.entries.items():
+        ends_at_ms = entry.stored.ends_at_ms
+        if entry.stored.end is None and ends_at_ms is not None and ends_at_ms < world.now_ms - 2 * skew_ms:
+            raise Violation("a lease is open, and its time long over", schema.lease_key(name))
+
+
+def check_usage(world: World, stream: Stream, buckets: Buckets) -> int:
+    """Count what nobody counted; then usage is what the buckets were seen to spend. Return how many totals."""
+    left = [place for place in range(len(stream.changes)) if place not in stream.counted]
+    changes = [read_change(*stream.changes[place]) for place in left]  # type: ignore[arg-type]  # none is deleted
+    for start in range(0, len(changes), 500):
+        counted = world.settle(count_usage(changes[start : start + 500], PLAN, world.now_ms, Recent(300)))
+        if counted.failures:
+            raise Violation(f"usage was not counted: {counted.failures}")
+    found: Counter[tuple[Key, str, int]] = Counter()
+    for key, item in world.table.items.items():
+        if key.pk.startswith("USAGE#"):
+            entity_id, resource, window, start_ms = schema.usage_of(key)
+            if window == "hour":
+                bucket, usage = schema.bucket_key(entity_id, resource), schema.parse_usage(item)
+                found[bucket, "", start_ms // HOUR_MS] += usage.grants
+                for name, tokens in usage.tokens.items():
+                    found[bucket, name, start_ms // HOUR_MS] += tokens
+    for what in found.keys() | buckets.usage.keys():
+        if found[what] != buckets.usage[what]:
+            key, name, _ = what
+            raise Violation(f"usage says {found[what]} {name}, and {buckets.usage[what]} were spent", key)
+    return len(found)
+
+
+def check_places(world: World, obedience: Obedience, entities: Sequence[str], resources: Sequence[str]) -> int:
+    """Take every place of everybody, and find that there is none besides; return how many there were.
+
+    Not of those of whom a change broke off, of which nobody can say what holds; nor of the disabled.
+    """
+    taken = 0
+    for resource in resources:
+        items = world.table.items
+        if reading.parse_defaults_reading(items, resource).is_disabled:
+            continue
+        for entity_id in entities:
+            truth = reading.parse_entity_reading(items, entity_id, resource)
+            resolved = truth.resolve()
+            is_torn = obedience.standings[entity_id].torn_step is not None
+            if resolved is None or is_torn or truth.entity.is_disabled(resource):
+                continue
+            for name, limit in resolved.limits.items():
+                if limit.is_concurrent:
+                    _take_all(world, entity_id, resource, name, limit.capacity)
+                    taken += limit.capacity
+    return taken
+
+
+def _take_all(world: World, entity_id: str, resource: str, name: str, places: int) -> None:
+    knowledge = Knowledge()
+
+    def take(number: int) -> Grant:
+        request = Request(f"place-{number}", number % REQUEST_SLOTS, world.now_ms)
+        ask = Ask(entity_id, resource, {name: 1}, cascade=False)
+        return world.settle(acquire(ask, request, knowledge))
+
+    key = schema.bucket_key(entity_id, resource)
+    for number in range(places):
+        try:
+            take(number)
+        except RateLimitExceeded as error:
+            raise Violation(
+                f"nobody holds {name} any more, and only {number} of {places} are free", key
+            ) from error
+    try:
+        take(places)
+    except RateLimitExceeded:
+        return
+    raise Violation(f"more than {places} {name} were there to be taken", key)
