@@ -12,11 +12,10 @@ from http import HTTPStatus
 from typing import Final
 
 from leasegate.http.idempotency import REPLAYED
-from leasegate.http.replies import ROUND_TRIPS
+from leasegate.http.replies import DEGRADED, ROUND_TRIPS
 from leasegate.http.routes import ROUTES
 from leasegate.http.routing import Parameter, Route
 from leasegate.http.schemas import SCHEMAS, Schema, ref
-from leasegate.http.verdicts import DEGRADED
 from scripts.generated import fill_in
 from scripts.toolchain import ROOT
 
