@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Final, Literal
 
 from scripts.mutations.defect import Defect
-from scripts.processes import tied_to_parent
+from scripts.processes import signal_group, tied_to_parent
 
 TIMEOUT_S: Final = 120
 """For one test of a defect, the start of Python included; the machine may be busy."""
@@ -103,8 +103,10 @@ def _run(checkout: Path, arguments: Sequence[str], timeout_s: float) -> tuple[in
     )
     try:
         output, _ = process.communicate(timeout=timeout_s)
+        return process.returncode, output
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return None, f"not done within {timeout_s:g} s"
-    return process.returncode, output
+    finally:
+        if process.returncode is None:  # its time is over, or somebody interrupts
+            signal_group(process.pid, signal.SIGKILL)
+            process.communicate()

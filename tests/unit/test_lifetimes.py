@@ -1,8 +1,10 @@
-"""How long a bucket lives: never does its time to live end before it is full again, so no debt is forgotten."""
+"""How long a bucket lives: never does it end before it is full again. And how long a default is believed."""
 
 from __future__ import annotations
 
-from leasegate import Limit, Limiter, schema
+import pytest
+
+from leasegate import Limit, Limiter, RateLimitExceeded, schema
 from leasegate.limits import DAY_MS, HOUR_MS
 from leasegate.operations import Set, Update
 from tests.fixtures.tables import MemoryTable
@@ -57,3 +59,15 @@ def test_a_bucket_that_lives_shorter_than_was_believed_is_given_time_by_a_debt(t
         shorten_life(table)
         lease.adjust({"rpd": 90})
     assert outlives_its_debt(table)
+
+
+def test_a_process_that_was_idle_does_not_spend_under_a_default_of_long_ago(
+    table: MemoryTable, admin: Limiter
+) -> None:
+    admin.set_resource_defaults("gpt-4", [Limit.per_day("rpd", 100)])
+    limiter = table.process()
+    limiter.acquire("key-1", "gpt-4", {"rpd": 5})
+    admin.set_resource_defaults("gpt-4", [Limit.per_day("rpd", 5)])
+    table.now_ms += 30_000
+    with pytest.raises(RateLimitExceeded):
+        limiter.acquire("key-1", "gpt-4", {"rpd": 1})

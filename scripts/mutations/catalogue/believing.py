@@ -67,8 +67,7 @@ DEFECTS: Final = (
         "if aged is None:",
         (
             "tests/unit/test_knowledge.py::test_defaults_are_believed_for_their_age_only",
-            "tests/unit/test_limiter.py::"
-            "test_a_lowered_default_reaches_every_process_within_the_age_of_its_knowledge",
+            _LIFETIMES + "test_a_process_that_was_idle_does_not_spend_under_a_default_of_long_ago",
         ),
     ),
     Defect(
