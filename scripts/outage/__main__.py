@@ -3,7 +3,8 @@
     python -m scripts.outage --seconds 60
 
 DynamoDB Local stands behind a proxy which is dead for so long: a third of the time it refuses connections, a third
-it drops them, and in the end it hangs, which is the hardest to come back from. Eight threads go on asking three limiters, one for each ``on_unavailable``.
+it drops them, and in the end it hangs, which is the hardest to come back from. Eight threads go on asking three
+limiters, one for each ``on_unavailable``.
 """
 
 import argparse
@@ -54,7 +55,8 @@ def main() -> int:
     for record in records:
         verdicts = ", ".join(f"{name} {count}" for name, count in sorted(record.verdicts.items()))
         admission = record.admission
-        print(f"\n{record.on_unavailable}: {verdicts}; spent {admission.used} of {admission.bound} at most")
+        print(f"\n{record.on_unavailable}: {verdicts}; spent {admission.used} of {admission.bound} at most;")
+        print(f"before the outage an answer took {record.usual_ms:.0f} ms")
     return 0 if all(record.is_exact for record in records) else 1
 
 

@@ -27,6 +27,8 @@ type Limiters = dict[OnUnavailable, Limiter]
 TABLE: Final = "outage"
 RESOURCE: Final = "gpt-4"
 LIMIT: Final = Limit.per_second("requests", 20, burst=20)
+ANSWERS: Final = 5
+"""So many each limiter must have had before the outage, and has to have after it, for a measurement to be one."""
 CHOICES: Final[tuple[OnUnavailable, ...]] = get_args(OnUnavailable.__value__)
 TROUBLES: Final[tuple[Trouble, ...]] = get_args(Trouble.__value__)
 
@@ -96,6 +98,7 @@ def measure(
         callers = [Caller(asked, pause_s) for _ in range(threads)]
         try:
             time.sleep(before_s)
+            _wait_for_answers(callers, 0)
             down_s = time.monotonic()
             for trouble in troubles:
                 way.break_off(trouble)
@@ -103,6 +106,7 @@ def measure(
             way.repair()
             up_s = time.monotonic()
             time.sleep(after_s)
+            _wait_for_answers(callers, up_s)
         finally:
             for caller in callers:
                 caller.stop()
@@ -115,6 +119,20 @@ def measure(
         records.append(Record(choice, deadline_ms, down_s, up_s, calls, admission))
     client.close()
     return records
+
+
+def _wait_for_answers(callers: Sequence[Caller], since_s: float) -> None:
+    """Wait until each limiter had some answers of the table to calls that began since a time."""
+    for choice in CHOICES:
+        while (
+            sum(
+                call.is_answered and call.began_s > since_s
+                for caller in callers
+                for call in tuple(caller.calls[choice])
+            )
+            < ANSWERS
+        ):
+            time.sleep(0.05)
 
 
 def _ask(limiter: Limiter, entity_id: str) -> str:

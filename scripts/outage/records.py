@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 WINDOW_S: Final = 0.1
@@ -65,6 +66,12 @@ class Record:
             call.ended_s - call.began_s for call in self.calls if self.down_s <= call.began_s < self.up_s
         )
         return took[min(len(took) - 1, math.ceil(share * len(took)) - 1)] * 1_000
+
+    @property
+    def usual_ms(self) -> float:
+        """Return how long the table took to answer before the outage, as the median."""
+        answered = [call for call in self.calls if call.is_answered and call.ended_s < self.down_s]
+        return median([call.ended_s - call.began_s for call in answered]) * 1_000
 
     @property
     def first_answer_s(self) -> float:
