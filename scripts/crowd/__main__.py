@@ -34,6 +34,8 @@ LEAST_SHARE: Final = 0.98
 MOST_A_SECOND: Final = 40
 TRIAL_S: Final = 10
 WAKING_S: Final = 20
+PATIENT_MS: Final = 60_000
+"""The machine is busy with the crowd that asked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def ask(
     """Let a crowd ask a bucket of one limit; it comes ``within_s``."""
     table = dynamodb_client(stack.endpoint_url)
     with DynamoRepository(table, stack.table_name) as repository:
-        Limiter(repository).set_limits(entity_id, [limit])
+        Limiter(repository, timeout_ms=PATIENT_MS).set_limits(entity_id, [limit])
     order = Visit(
         stack.api_url,
         stack.region,

@@ -64,6 +64,7 @@ class Books:
         if not difference:
             return
         # What is undone takes its id along.
+        assert came or gone, f"{key} was charged again under an id that it remembers: {dict(difference)}"
         (request_id,) = came or gone
         if came and (key, request_id) in self._applied:
             self.repetitions += 1
