@@ -21,7 +21,7 @@ from ..errors import (
 from ..knowledge import Knowledge
 from ..operations import BatchGet, Failed, Flow, Key, Operation, Transact, Update
 from ..schema import Bucket
-from ..states import Refusal, observe
+from ..states import Refusal, observe_limit
 from . import reading, spending
 from .climbing import Climb, Path
 from .grants import Ask, Charge, Grant, HoldsPlaces, describe
@@ -205,22 +205,20 @@ class _Acquire:
         refusals: list[Refusal] = []
         cached = True
         for level, step in path:
-            if not isinstance(step, Refuse) or level.state is None:
+            state = level.state
+            if not isinstance(step, Refuse) or state is None:
                 continue
             cached = cached and step.cached
             if not step.cached:
-                self._knowledge.learn_bucket(
-                    level.entity_id, self._ask.resource, level.state, refused_at_ms=now_ms
+                self._knowledge.learn_bucket(level.entity_id, self._ask.resource, state, refused_at_ms=now_ms)
+            for name, tokens in step.amounts.items():
+                seen = observe_limit(
+                    state.limits[name], state.tats.get(name), state.holders.get(name, {}), tokens, now_ms
                 )
-            states = observe(level.state.limits, level.state.tats, level.state.holders, step.amounts, now_ms)
-            refusals += [
-                Refusal(level.entity_id, states[name]) for name in step.amounts if states[name].retry_after_ms
-            ]
+                if seen.retry_after_ms:
+                    refusals.append(Refusal(level.entity_id, seen))
         # What other levels were granted is about to be given back: show what is there then.
-        charges = [
-            Charge(level.entity_id, {}, self._without(level.charge(self._request)), level.limited)
-            for level, _ in path
-        ]
+        charges = [Charge(level.entity_id, {}, self._without_charge(level), level.limited) for level, _ in path]
         return RateLimitExceeded(
             describe(self._ask.resource, self._ask.consume, now_ms, charges),
             tuple(refusals),
@@ -261,9 +259,9 @@ class _Acquire:
         )
         return Grant(self._ask.resource, self._request.now_ms, self._ask.consume, charges)
 
-    def _without(self, charge: Charge) -> Bucket | None:
-        """Return the bucket as it will be when a charge has been given back."""
-        if charge.state is None:
-            return None
-        back = charge.reversal()
-        return spending.after_correction(charge.state, back.amounts, back.leaving, self._request)
+    def _without_charge(self, level: Level) -> Bucket | None:
+        """Return a level's bucket as it will be when what was charged has been given back."""
+        if level.state is None or not level.charged:
+            return level.state
+        back = level.charge(self._request).reversal()
+        return spending.after_correction(level.state, back.amounts, back.leaving, self._request)

@@ -227,7 +227,16 @@ def after_correction(state: Bucket, amounts: Amounts, leaving: HolderIds, reques
             tats[name] = arithmetic.spend(limit, tats.get(name), tokens, request.now_ms)
         elif name in tats:
             tats[name] += tokens * limit.period_ms
-    return replace(state, tats=tats, holders=holding.without(state.holders, leaving), version=state.version + 1)
+    return Bucket(
+        stamp=state.stamp,
+        limits=state.limits,
+        tats=tats,
+        parent_id=state.parent_id,
+        version=state.version + 1,
+        expires_at_s=state.expires_at_s,
+        requests=state.requests,
+        holders=holding.without(state.holders, leaving) if leaving else state.holders,
+    )
 
 
 def summed(amounts: Iterable[Amounts]) -> dict[str, int]:
@@ -241,8 +250,9 @@ def summed(amounts: Iterable[Amounts]) -> dict[str, int]:
 
 def can_grant(state: Bucket, amounts: Amounts, now_ms: int) -> bool:
     """Say whether every amount is there now."""
+    limits = state.limits
     for name, cost in amounts.items():
-        limit = state.limits[name]
+        limit = limits[name]
         if limit.is_concurrent:
             if cost > max(0, concurrency.places_available(limit, state.holders.get(name, {}), now_ms)):
                 return False
