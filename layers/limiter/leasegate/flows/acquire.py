@@ -27,7 +27,7 @@ from .climbing import Climb, Path
 from .grants import Ask, Charge, Grant, HoldsPlaces, describe
 from .learning import Learner
 from .leased import LeaseWriter
-from .levels import Level, Read, Refuse, Write
+from .levels import Level, Read, Refuse, Spend, Write
 from .planning import Planner
 from .refreshing import Belief
 from .reporting import Reporter
@@ -97,6 +97,10 @@ class _Acquire:
                 continue
             if any(isinstance(step, Refuse) for _, step in path):
                 raise self._refusal(path)
+            path = [
+                (level, self._planner.write(level, step) if isinstance(step, Spend) else step)
+                for level, step in path
+            ]
             writes = [(level, step) for level, step in path if isinstance(step, Write)]
             # A write that spends nothing prepares a refusal: do not spend elsewhere only to give it back.
             writes = [write for write in writes if write[1].amounts is None] or writes

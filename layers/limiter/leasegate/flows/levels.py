@@ -1,6 +1,6 @@
 """One level of a cascade: the acquiring entity or one of its ancestors, and the steps that can be taken for it.
 
-A step is one of four: nothing to do, read these keys, send this write, refuse.
+A step is one of five: nothing to do, read these keys, spend from this state, send this write, refuse.
 """
 
 from __future__ import annotations
@@ -78,6 +78,14 @@ class Refuse:
 
 
 @frozen
+class Spend:
+    """Spend what is believed to be there; the write is built when it is sent, for another level may refuse."""
+
+    state: Bucket
+    amounts: Amounts
+
+
+@frozen
 class Write:
     """Send these actions: one update, or the actions of a transaction of which the first is the bucket's.
 
@@ -96,6 +104,6 @@ class Write:
         return any(cost and self.after.limits[name].is_concurrent for name, cost in (self.amounts or {}).items())
 
 
-type Step = Nothing | Read | Refuse | Write
+type Step = Nothing | Read | Refuse | Spend | Write
 
 NOTHING: Final = Nothing()
