@@ -49,7 +49,7 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
         return (yield from attempt.spend())
     except LeasegateError as error:
         # What was granted under this key before stays granted, whatever has changed since.
-        grant = None if isinstance(error, StoreError | IdempotencyConflict) else (yield from attempt.recall())
+        grant = None if isinstance(error, (StoreError, IdempotencyConflict)) else (yield from attempt.recall())
         if grant is not None:
             return grant
         try:
@@ -89,13 +89,13 @@ class _Acquire:
         """Make round trips until every level is charged or one refuses."""
         for _ in range(_MAX_ROUND_TRIPS):
             path = self._climb.plan()
-            keys = {key: None for _, step in path if isinstance(step, Read) for key in step.keys}
+            keys = dict.fromkeys([key for _, step in path if isinstance(step, Read) for key in step.keys])
             if keys:
                 grant = yield from self._read(path, tuple(keys))
                 if grant is not None:
                     return grant
                 continue
-            if any(isinstance(step, Refuse) for _, step in path):
+            if [step for _, step in path if isinstance(step, Refuse)]:
                 raise self._refusal(path)
             path = [
                 (level, self._planner.write(level, step) if isinstance(step, Spend) else step)
@@ -122,14 +122,15 @@ class _Acquire:
         """Return all that was charged, and all that may have been where the bucket remembers the request."""
         if self._lease is not None and self._lease.is_unsure:
             return
-        charged = [level for level in self._climb.levels.values() if level.charged]
-        undos = tuple(
+        levels = self._climb.levels.values()
+        charged = [level for level in levels if level.charged]
+        undos = [
             self._undo(level, level.unsure.after, level.unsure.amounts)
-            for level in self._climb.levels.values()
-            if level.unsure is not None and level.unsure.amounts and len(self._climb.levels) > 1
-        )
+            for level in levels
+            if level.unsure is not None and level.unsure.amounts and len(levels) > 1
+        ]
         if charged or undos:
-            yield from self._return(charged, undos)
+            yield from self._return(charged, tuple(undos))
 
     # --- round trips ---------------------------------------------------------------------------------
 
@@ -177,7 +178,7 @@ class _Acquire:
             raise outcomes[-1].error
 
     def _operation(self, group: list[tuple[Level, Write]]) -> Operation:
-        actions = tuple(action for _, write in group for action in write.actions)
+        actions = tuple([action for _, write in group for action in write.actions])
         if len(actions) == 1 and isinstance(actions[0], Update):
             return actions[0]
         return Transact(actions, self._token())
@@ -192,7 +193,7 @@ class _Acquire:
 
         Raises :class:`HoldsPlaces` where it may not take any.
         """
-        if self._lease is not None or not any(level.own and write.takes_places for level, write in writes):
+        if self._lease is not None or not [write for level, write in writes if level.own and write.takes_places]:
             return False
         if not self._ask.may_hold:
             raise HoldsPlaces
@@ -232,6 +233,8 @@ class _Acquire:
 
     def _give_back_outside(self, path: Path) -> Flow[None]:
         """Return what was charged to entities that turned out not to be ancestors (any more)."""
+        if len(path) == len(self._climb.levels):
+            return
         inside = {level.entity_id for level, _ in path}
         outside = [
             level for level in self._climb.levels.values() if level.charged and level.entity_id not in inside

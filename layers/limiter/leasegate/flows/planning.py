@@ -90,11 +90,8 @@ class Planner:
         if not level.verified:
             if not _can_ever_grant(state.limits, amounts):
                 return self.read(level)
-            refused = self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms)
-            # Another thread may have seen it under other limits since.
-            is_of_these = refused is not None and refused.stamp == state.stamp
-            if refused is not None and is_of_these and not spending.can_grant(refused, amounts, now_ms):
-                level.state = refused
+            refuses = self.knowledge.may_refuse(level.refused_at_ms, now_ms)
+            if refuses and not spending.can_grant(state, amounts, now_ms):
                 return Refuse(amounts, cached=True)
             return self._spend(level, state, amounts)
         self._check(level, state.limits, amounts)
