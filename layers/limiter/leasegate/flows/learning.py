@@ -107,7 +107,7 @@ class Learner:
 
     def _holds_place(self, write: Write, state: Bucket) -> bool:
         """Say whether a bucket has a holder that this write lets in: then it was applied, though forgotten."""
-        return any(
+        return bool(state.holders) and any(
             not self.request.entering(write.after.limits[name], count).keys().isdisjoint(state.holders[name])
             for name, count in (write.amounts or {}).items()
             if name in state.holders and name in write.after.limits
