@@ -13,7 +13,7 @@ from leasegate.flows.deletion import delete_chunk
 from leasegate.flows.entities import EntityChange, change_entity
 from leasegate.knowledge import Knowledge
 from leasegate.operations import Flow, Operation, Outcome
-from tests.simulation.test_changes import check_families
+from leasegate.simulation.descent import check_families
 from tests.simulation.world import Call, Client, Faults, World, seeds
 
 SEEDS = 60

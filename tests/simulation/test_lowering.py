@@ -8,7 +8,7 @@ import pytest
 
 from leasegate import Knowledge, Limit, Limiter, RateLimitExceeded
 from leasegate.repository.memory import MemoryRepository
-from tests.simulation.world import START_MS
+from leasegate.simulation.world import START_MS
 
 HOUR_MS = 3_600_000
 OLD, NEW = Limit.per_minute("rpm", 100), Limit.per_minute("rpm", 10)

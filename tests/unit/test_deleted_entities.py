@@ -15,7 +15,7 @@ from leasegate import (
 )
 from tests.administered import RESOURCES, RPM, left_of, populate
 from tests.fixtures.tables import MemoryTable, dies_before_trip
-from tests.simulation.test_changes import check_families
+from leasegate.simulation.descent import check_families
 
 # --- children --------------------------------------------------------------------------------------
 

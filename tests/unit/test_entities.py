@@ -11,7 +11,7 @@ import pytest
 from leasegate import EntityExists, EntityNotFound, InvalidRequest, Limit, Limiter, RateLimitExceeded, schema
 from leasegate.schema import Entity
 from tests.fixtures.tables import MemoryTable
-from tests.simulation.test_changes import check_families
+from leasegate.simulation.descent import check_families
 
 RPM = Limit.per_minute("rpm", 60)
 

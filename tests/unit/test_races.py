@@ -23,7 +23,7 @@ from leasegate.flows.spending import Request
 from leasegate.operations import Transact
 from tests.administered import BUCKET, RPM, begin_acquire
 from tests.fixtures.tables import MemoryTable, Steps
-from tests.simulation.test_changes import check_families
+from leasegate.simulation.descent import check_families
 
 
 def spend(process: Limiter) -> int:

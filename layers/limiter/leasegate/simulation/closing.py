@@ -96,7 +96,7 @@ def _take_all(world: World, entity_id: str, resource: str, name: str, places: in
     knowledge = Knowledge()
 
     def take(number: int) -> Grant:
-        request = Request(f"place-{number}", number % REQUEST_SLOTS, world.now_ms)
+        request = Request(f"{entity_id}-{resource}-{name}-{number}", number % REQUEST_SLOTS, world.now_ms)
         ask = Ask(entity_id, resource, {name: 1}, cascade=False)
         return world.settle(acquire(ask, request, knowledge))
 
