@@ -201,11 +201,11 @@ def _sum(old: Value, addend: int | frozenset[str]) -> Value:
             return old | members
     else:
         number = checked_number(addend)
-        if old is _MISSING:
-            return number
         if type(old) is int:
             total = old + number
             if -LARGEST_NUMBER <= total <= LARGEST_NUMBER:
                 return total
             raise StoreError("the sum has more than 38 digits")
+        if old is _MISSING:
+            return number
     raise StoreError(f"cannot add a {type(addend).__name__} to a {type(old).__name__}")
