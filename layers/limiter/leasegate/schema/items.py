@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, cast
 
 from ..concurrency import Holders
@@ -54,7 +54,7 @@ class Bucket:
     holders: Mapping[str, Holders] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entity:
     """An entity's record; one that does not exist is an entity without anything.
 
