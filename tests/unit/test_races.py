@@ -16,9 +16,9 @@ from leasegate import (
 )
 from leasegate.flows.grants import Grant
 from leasegate.operations import Transact
+from leasegate.simulation.descent import check_families
 from tests.administered import BUCKET, RPM, begin_acquire
 from tests.fixtures.tables import MemoryTable, Steps
-from leasegate.simulation.descent import check_families
 
 
 def spend(process: Limiter) -> int:
