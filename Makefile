@@ -48,6 +48,10 @@ lint: tools ## Check style, types, layering and the template
 	$(BIN)/cfn-lint template.yaml
 	$(SAM) validate --lint --region us-east-1
 
+.PHONY: mutations
+mutations: $(STAMPS)/dev ## Give the package deliberate defects, and see tests catch them; ARGS="word" narrows them
+	@$(BIN)/python -m scripts.mutations $(ARGS)
+
 .PHONY: format
 format: $(STAMPS)/dev ## Put the code in shape
 	$(BIN)/ruff check --fix
@@ -64,6 +68,14 @@ traces: tools ## Trace acquires before and after anew, and write table and pictu
 .PHONY: overhead
 overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acquire function
 	@$(BIN)/python -m scripts.traces.overhead
+
+.PHONY: outage
+outage: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure a minute without the table, and what callers see of it
+	@$(BIN)/python -m scripts.outage
+
+.PHONY: crowd
+crowd: tools ## Let 64 processes ask one bucket over HTTP for a minute; ARGS="--seconds 10 --processes 8" for fewer
+	@$(BIN)/python -m scripts.crowd $(ARGS)
 
 .PHONY: openapi
 openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
@@ -99,7 +111,7 @@ clean: ## End the embedded stack and remove all that was installed or built
 
 .PHONY: help
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 # --- set-up -------------------------------------------------------------------------------------------
 

@@ -12,11 +12,10 @@ from http import HTTPStatus
 from typing import Final
 
 from leasegate.http.idempotency import REPLAYED
-from leasegate.http.replies import ROUND_TRIPS
+from leasegate.http.replies import DEGRADED, ROUND_TRIPS
 from leasegate.http.routes import ROUTES
 from leasegate.http.routing import Parameter, Route
 from leasegate.http.schemas import SCHEMAS, Schema, ref
-from leasegate.http.verdicts import DEGRADED
 from scripts.generated import fill_in
 from scripts.toolchain import ROOT
 
@@ -29,6 +28,7 @@ _PROBLEMS: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {
     403: ("Not signed, or not allowed by IAM.", ()),
     404: ("It does not exist.", ("Problem",)),
     409: ("What is there does not allow it.", ("Problem",)),
+    415: ("The body is not called JSON.", ("InvalidRequest",)),
     422: ("Well formed, and still never possible.", ("InvalidRequest", "Problem")),
     429: ("Refused; `Retry-After` says when it fits.", ("Refusal",)),
     500: ("A failure; the log has its cause.", ("Problem",)),
@@ -131,7 +131,7 @@ def _operation(route: Route) -> Schema:
             "required": route.needs_body,
             "content": {media_type: {"schema": ref(route.body)}},
         }
-    problems = sorted({*_EVERYWHERE, *route.problems})
+    problems = sorted({*_EVERYWHERE, *route.problems, *([415] if route.body is not None else ())})
     operation["responses"] = {
         **{str(status): _answer(route, status, name) for status, name in route.answers.items()},
         **{str(status): _problem_of(route, status) for status in problems},
@@ -183,7 +183,7 @@ def _problem(status: int, about: str, names: tuple[str, ...]) -> Schema:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         headers = (*headers, *_LEFT, "Retry-After")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers = (*headers, "Retry-After")
+        headers = (*headers, "Retry-After", DEGRADED)
     if names:
         schemas = [ref(name) for name in names]
         content["application/problem+json"] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}

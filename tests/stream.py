@@ -103,9 +103,13 @@ def read_stream(
     streams: Any,  # noqa: ANN401 - boto3's client of streams, for which no types are installed
     table: str,
     *,
-    least: int,
+    least: int = 0,
+    of: tuple[str, ...] = ("BUCKET#",),
 ) -> list[StreamRecord]:
-    """Read the whole stream of a table's buckets as Lambda's filter lets it through, until there are enough."""
+    """Read the whole stream of a table, of what its partition keys begin with, until there are enough records.
+
+    Of buckets alone, it is what Lambda's filter lets through.
+    """
     arn = client.describe_table(TableName=table)["Table"]["LatestStreamArn"]
     shards = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
     positions: list[str | None] = [
@@ -116,17 +120,19 @@ def read_stream(
     ]
     records: list[StreamRecord] = []
     for _ in range(200):
+        came = 0
         for place, position in enumerate(positions):
             if position is None:
                 continue
             answer = streams.get_records(ShardIterator=position)
             positions[place] = answer.get("NextShardIterator")
+            came += len(answer["Records"])
             records += [
                 {**record, "eventSourceARN": arn}
                 for record in answer["Records"]
-                if record["dynamodb"]["Keys"]["PK"]["S"].startswith("BUCKET#")
+                if record["dynamodb"]["Keys"]["PK"]["S"].startswith(of)
             ]
-        if len(records) >= least:
+        if not came and len(records) >= least:
             break
     return records
 

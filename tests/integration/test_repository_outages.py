@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 from typing import TYPE_CHECKING
 
 import boto3
@@ -13,33 +11,15 @@ import pytest
 from leasegate.errors import StoreDenied, StoreError, StoreUnavailable
 from leasegate.operations import Add, BatchGet, Failed, Key, Operation, Update
 from leasegate.repository.dynamodb import DynamoRepository, client_config
+from tests.listeners import http, server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WRITE = Update(Key("a", "s"), (Add("n", 1),))
 READ = BatchGet((Key("a", "s"),))
-
-
-@contextlib.contextmanager
-def server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Listen on a free port and treat every connection alike."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    connection, _ = listener.accept()
-                    with connection:
-                        serve(connection)
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
 
 
 def client(endpoint: str) -> DynamoDBClient:
@@ -66,8 +46,7 @@ def hang_up(connection: socket.socket) -> None:
 def answer_with(status: str, body: str) -> Callable[[socket.socket], None]:
     def serve(connection: socket.socket) -> None:
         connection.recv(65536)
-        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        connection.sendall((head + body).encode())
+        connection.sendall(http(status, body))
 
     return serve
 

@@ -22,14 +22,17 @@ class LimitLedger:
     spent: int = 0
     worst: int | None = None
 
-    def write(self, tokens: int, now_ms: int) -> None:
-        """Take in a grant (positive) or a return (negative), and check the grant."""
+    def write(self, tokens: int, now_ms: int, *, is_granted: bool = True) -> None:
+        """Take in a grant (positive) or a return (negative), and check the grant.
+
+        What was not granted, a correction upward, is spent whatever is there; the grants after it have to wait.
+        """
         weight = tokens * self.limit.period_ms
         if weight > 0:
             slack = now_ms * self.limit.amount - self.spent
             self.worst = slack if self.worst is None else max(self.worst, slack)
         self.spent += weight
-        if weight > 0:
+        if weight > 0 and is_granted:
             assert self.worst is not None
             allowed = now_ms * self.limit.amount + self.limit.capacity * self.limit.period_ms - self.worst
             assert self.spent <= allowed, f"{self.limit} over-admitted {self.spent - allowed} at {now_ms}"
@@ -53,6 +56,7 @@ class Ledger:
         if item is before:
             return {}
         spent: dict[str, int] = {}
+        is_granted = _grants(item) > _grants(before)
         self.buckets[key] = item
         for name, limit in schema.parse_bucket(item).limits.items():
             used = cast("int", item.get(schema.used_attribute(name), 0))
@@ -61,8 +65,12 @@ class Ledger:
             if ledger is None or ledger.limit != limit:
                 ledger = self.limits[key, name] = LimitLedger(limit)
             spent[name] = used - used_before
-            ledger.write(used - used_before, cast("int", item[schema.WRITTEN_AT]))
+            ledger.write(used - used_before, cast("int", item[schema.WRITTEN_AT]), is_granted=is_granted)
         return spent
+
+
+def _grants(item: Item | None) -> int:
+    return 0 if item is None else cast("int", item.get(schema.GRANTS, 0))
 
 
 def lacks(limit: Limit, tat: int | None, cost: int, now_ms: int) -> bool:

@@ -365,7 +365,7 @@ def test_the_dashboard_shows_what_is_decided_what_it_costs_and_how_usage_keeps_u
     widgets: list[dict[str, Any]],
 ) -> None:
     own = {
-        *("Granted", "Refused", "Degraded", "RoundTrips", "GuessesMissed"),
+        *("Granted", "Refused", "Degraded", "Unavailable", "RoundTrips", "GuessesMissed"),
         *("UsageRecords", "UsageGroups", "UsageWrites", "UsageDuplicates", "UsageFailed", "UsageDeadLetters"),
         *("UsageLag", "LeasesReleased", "LeasesKept", "LeasesFailed"),
     }

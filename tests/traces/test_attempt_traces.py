@@ -6,23 +6,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults.faults import Fault
+from tests.faults.proxy import FaultyProxy, faulty
 from tests.traces.conftest import Launch
 from tests.traces.instances import Instance, Invocation, beside, check
 from tests.traces.scenes import Scene
-from tests.traces.throttling import Throttle, throttling
 
 
 @pytest.fixture(scope="module")
-def throttle(dynamodb_local: str) -> Iterator[Throttle]:
+def proxy(dynamodb_local: str) -> Iterator[FaultyProxy]:
     """Stand before DynamoDB Local."""
-    with throttling(dynamodb_local) as throttle:
-        yield throttle
+    with faulty(dynamodb_local) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="module")
-def instance(launch: Launch, throttle: Throttle) -> Instance:
+def instance(launch: Launch, proxy: FaultyProxy) -> Instance:
     """Run an instance whose calls may be throttled."""
-    return launch("AcquireFunction", endpoint=f"http://127.0.0.1:{throttle.server_port}")
+    return launch("AcquireFunction", endpoint=proxy.url)
 
 
 def reasons(invocation: Invocation) -> list[str]:
@@ -32,11 +33,11 @@ def reasons(invocation: Invocation) -> list[str]:
 
 @pytest.mark.parametrize("refusals", [1, 2])
 def test_a_throttled_call_and_its_repetitions_are_one_call(
-    instance: Instance, throttle: Throttle, scene: Scene, refusals: int
+    instance: Instance, proxy: FaultyProxy, scene: Scene, refusals: int
 ) -> None:
     scene.family("key")
     scene.ask(instance)
-    throttle.refuse(refusals)
+    proxy.dice.strike_next(Fault.THROTTLED, refusals)
     granted = scene.ask(instance)
     assert granted.status == 200
     check(granted, "UpdateItem", attempts=1 + refusals)
@@ -45,11 +46,11 @@ def test_a_throttled_call_and_its_repetitions_are_one_call(
 
 
 def test_calls_side_by_side_are_repeated_each_by_itself(
-    instance: Instance, throttle: Throttle, scene: Scene
+    instance: Instance, proxy: FaultyProxy, scene: Scene
 ) -> None:
     scene.family("project", "key")
     scene.ask(instance)
-    throttle.refuse(2)
+    proxy.dice.strike_next(Fault.THROTTLED, 2)
     granted = scene.ask(instance)
     assert granted.status == 200
     check(granted, beside("UpdateItem", 2), attempts=4)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leasegate import Limit, Limiter
+from leasegate.administration.session import ANSWER_MARGIN_MS
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import Context, Function, Load, counts, lines, request
 from tests.samples import ACQUIRE, EVENTS, load_event, seed
@@ -192,37 +193,75 @@ def unreachable(start: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         yield start
 
 
-IN_A_HURRY = Context(left_ms=2_700)
+IN_A_HURRY = Context(left_ms=ANSWER_MARGIN_MS + 200)
 
 
-def test_no_answer_of_the_table_is_503_by_default(unreachable: Load) -> None:
+def test_no_answer_of_the_table_is_503_by_default(unreachable: Load, capsys: pytest.CaptureFixture[str]) -> None:
     response = unreachable().post(ASK, IN_A_HURRY)
     assert response.status == 503
+    assert response.headers["Retry-After"] == "1"
+    assert "Leasegate-Degraded" not in response.headers
+    assert counts(capsys) == {"Failed": 1, "Unavailable": 1, "RoundTrips": 1}
     assert "127.0.0.1" not in json.dumps(response.body)
 
 
 def test_no_answer_of_the_table_may_be_a_visible_grant(
-    unreachable: Load, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    unreachable: Load,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("ON_UNAVAILABLE", "allow")
     response = unreachable().post(ASK, IN_A_HURRY)
     assert response.status == 200
     assert response.headers["Leasegate-Degraded"] == "true"
     assert response.body["degraded"] is True
-    assert {"Granted": 1.0, "Degraded": 1.0}.items() <= counts(capsys).items()
+    assert counts(capsys) == {"Granted": 1, "Degraded": 1, "RoundTrips": 1}
+    (warning,) = [record for record in caplog.records if record.name == "leasegate"]
+    assert warning.getMessage().startswith("allow gpt-4 for key-1 without the table: ")
 
 
-def test_no_answer_of_the_table_may_be_a_refusal(unreachable: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer_of_the_table_may_be_a_refusal(
+    unreachable: Load,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setenv("ON_UNAVAILABLE", "refuse")
     response = unreachable().post(ASK, IN_A_HURRY)
     assert response.status == 503
     assert response.body["type"].endswith("#temporary-reduced-capacity")
     assert response.headers["Retry-After"] == "1"
+    assert response.headers["Leasegate-Degraded"] == "true"
+    assert (response.body["granted"], response.body["degraded"]) == (False, True)
+    assert counts(capsys) == {"Refused": 1, "Degraded": 1, "RoundTrips": 1}
+    (warning,) = [record for record in caplog.records if record.name == "leasegate"]
+    assert warning.getMessage().startswith("refuse gpt-4 for key-1 without the table: ")
+
+
+@pytest.mark.parametrize(("choice", "status", "name"), [("allow", 200, "Granted"), ("refuse", 503, "Refused")])
+def test_what_is_answered_without_the_table_says_so_in_each_place_of_a_batch(
+    unreachable: Load,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    choice: str,
+    status: int,
+    name: str,
+) -> None:
+    monkeypatch.setenv("ON_UNAVAILABLE", choice)
+    asked = {"requests": [ASK, {**ASK, "entity_id": "key-2"}]}
+    response = unreachable().post(asked, IN_A_HURRY, path="/acquire/batch")
+    results = response.body["results"]
+    assert [result["status"] for result in results] == [status] * 2
+    assert [result["headers"]["Leasegate-Degraded"] for result in results] == ["true"] * 2
+    assert [result["body"]["degraded"] for result in results] == [True] * 2
+    assert counts(capsys) == {name: 2, "Degraded": 2, "RoundTrips": 1}
 
 
 def test_without_time_left_the_table_is_not_asked(function: Function) -> None:
-    response = function.post({**ASK, "limits": [RPM]}, Context(left_ms=2_000))
+    response = function.post({**ASK, "limits": [RPM]}, Context(left_ms=ANSWER_MARGIN_MS))
     assert response.status == 503
+    assert response.headers["Leasegate-Round-Trips"] == "1"  # which asked nothing
 
 
 def test_a_snapshot_holds_the_client_but_nothing_drawn_at_random(

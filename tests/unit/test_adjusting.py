@@ -422,3 +422,21 @@ def test_an_adjustment_without_an_answer_says_so_whatever_acquires_do_then(
         with pytest.raises(StoreUnavailable) as caught:
             adjust(limiter, {"tpm": 5})
         assert caught.value.maybe_applied
+
+
+# --- entities that may not spend -----------------------------------------------------------------------
+
+
+def test_a_bucket_that_an_adjustment_creates_does_not_enable_a_disabled_entity(
+    table: MemoryTable, admin: Limiter
+) -> None:
+    admin.set_limits("key-1", [RPM, TPM])
+    admin.disable_entity("key-1")
+    assert adjust(table.process(), {"tpm": 40}).availability["tpm"].available == 960
+    for process in (table.process(), table.process()):
+        with pytest.raises(Disabled):
+            process.acquire("key-1", "gpt-4", {"rpm": 1})
+    assert used(table) == {"tpm": 40}
+    admin.enable_entity("key-1")
+    table.process().acquire("key-1", "gpt-4", {"rpm": 1})
+    assert used(table) == {"tpm": 40, "rpm": 1}

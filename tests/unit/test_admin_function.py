@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from leasegate import Administrator, Limit, Limiter
+from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.routes import ADMINISTRATION, ROUTES
 from leasegate.http.routing import Route, RouteTable
 from leasegate.limits import DAY_MS, HOUR_MS
@@ -886,7 +887,7 @@ def test_an_unexpected_failure_is_logged_whole_and_told_not_at_all(
 
 
 def test_without_time_left_the_table_is_not_asked(function: Function) -> None:
-    response = function.send("PUT", "/system/limits", {"limits": [RPM]}, Context(left_ms=2_000))
+    response = function.send("PUT", "/system/limits", {"limits": [RPM]}, Context(left_ms=ANSWER_MARGIN_MS))
     assert response.status == 503
     assert function.send("GET", "/system/limits").status == 404
 

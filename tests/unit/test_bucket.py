@@ -163,6 +163,13 @@ def test_what_comes_back_to_a_full_bucket_makes_it_no_fuller() -> None:
     assert bucket.give_back(rpm, None, 5) is None
 
 
+def test_other_limits_never_forgive_a_part_of_a_debt() -> None:
+    thirds, sevenths = Limit("tpm", 10, 1, 3), Limit("tpm", 10, 1, 7)
+    a_third_of_a_token = 1_000 + 1
+    assert bucket.rebase(thirds, sevenths, a_third_of_a_token, 1_000) == 1_000 + 3
+    assert bucket.rebase(sevenths, thirds, 1_000 + 3, 1_000) == 1_000 + 2
+
+
 PACKAGE = Path(bucket.__file__).parent
 PURE = [
     *("bucket", "changes", "coverage", "knowledge", "limits", "states", "windows"),

@@ -154,6 +154,7 @@ def test_the_commands_are_these() -> None:
         *[f"entity {name}" for name in ("list", "move", "reset", "top-up", "update")],
         *[f"limits {name}" for name in ("apply", "delete", "export", "get", "list", "plan", "resolve", "set")],
         *[f"resources {name}" for name in ("disable", "enable", "get", "list")],
+        "simulate",
         "trace",
         *[f"usage {name}" for name in ("redrive", "show", "top")],
     ]

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from botocore.hooks import HierarchicalEmitter
 
 from leasegate.errors import StoreDenied, StoreError, StoreThrottled, StoreUnavailable
 from leasegate.operations import (
@@ -70,7 +72,13 @@ def answered(code: str, status: int = 400, **more: Any) -> ClientError:  # noqa:
 THROTTLED = answered("ProvisionedThroughputExceededException")
 
 
-class ScriptedClient:
+class StandIn:
+    """A client that answers as a test has it; whoever wants to hear of its calls can register, as with boto3."""
+
+    meta = SimpleNamespace(events=HierarchicalEmitter())
+
+
+class ScriptedClient(StandIn):
     """A client that answers from a script, whatever it is asked, and keeps what it was asked."""
 
     def __init__(self, *script: Answer) -> None:
@@ -381,7 +389,7 @@ def test_an_unanswered_key_is_never_taken_for_absent() -> None:
 def test_a_batch_with_one_chunk_unanswered_is_unanswered_whole() -> None:
     keys = tuple(Key(f"k{number}", "s") for number in range(150))
 
-    class HalfAnswering:
+    class HalfAnswering(StandIn):
         def batch_get_item(self, RequestItems: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as boto3's
             asked = RequestItems["table"]["Keys"]
             is_short = len(asked) < 100
@@ -527,7 +535,7 @@ def updates(count: int) -> tuple[Update, ...]:
     return tuple(Update(Key(f"k{number}", "s"), (Add("n", 1),)) for number in range(count))
 
 
-class MeetingClient:
+class MeetingClient(StandIn):
     """A client whose calls answer only when all of them are under way at once."""
 
     def __init__(self, calls: int) -> None:
@@ -577,7 +585,7 @@ def test_more_operations_than_workers_wait_their_turn() -> None:
     assert outcomes == (Applied({"n": 1}),) * 20
 
 
-class OneFails:
+class OneFails(StandIn):
     """A client that fails for one key and, for the others, tells that they were answered."""
 
     def __init__(self, failing: str, error: BaseException) -> None:
@@ -615,7 +623,7 @@ def test_what_is_no_answer_of_the_store_is_raised_and_not_observed(failing: str,
     assert seen == []
 
 
-class Interrupted:
+class Interrupted(StandIn):
     """A client interrupted in k0 while k1 is under way, which takes until it is released."""
 
     def __init__(self) -> None:
@@ -681,7 +689,7 @@ def test_a_closed_repository_still_answers_and_starts_workers_anew() -> None:
 request_name: ContextVar[str] = ContextVar("request_name", default="nobody")
 
 
-class ContextClient:
+class ContextClient(StandIn):
     """A client that notes for whom it works."""
 
     def __init__(self, look: Callable[[], str]) -> None:

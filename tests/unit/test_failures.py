@@ -13,7 +13,10 @@ from leasegate.repository.failures import Failure, Unanswered, classify
 URL = "https://dynamodb.example"
 
 THROTTLED = Failure(StoreThrottled, is_transient=True)
+CONFLICT = Failure(StoreThrottled, is_transient=True, retry_cost=0)
 UNREACHABLE = Failure(StoreUnavailable, is_transient=True)
+CONNECTION_TIMED_OUT = Failure(StoreUnavailable, is_transient=True, retry_cost=10)
+TIMED_OUT = Failure(StoreUnavailable, is_transient=True, maybe_applied=True, retry_cost=10)
 CUT_SHORT = Failure(StoreUnavailable, is_transient=True, maybe_applied=True)
 DENIED = Failure(StoreDenied)
 REJECTED = Failure(StoreError)
@@ -37,12 +40,15 @@ def cancelled(*codes: str) -> ClientError:
         "ProvisionedThroughputExceededException",
         "ThrottlingException",
         "RequestLimitExceeded",
-        "TransactionConflictException",
-        "ReplicatedWriteConflictException",
     ],
 )
-def test_throttling_and_contention_pass_and_nothing_was_applied(code: str) -> None:
+def test_throttling_passes_and_nothing_was_applied(code: str) -> None:
     assert classify(answered(code)) == THROTTLED
+
+
+@pytest.mark.parametrize("code", ["TransactionConflictException", "ReplicatedWriteConflictException"])
+def test_a_conflict_passes_and_its_repetition_costs_nothing(code: str) -> None:
+    assert classify(answered(code)) == CONFLICT
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,6 @@ def test_throttling_and_contention_pass_and_nothing_was_applied(code: str) -> No
         answered("InternalServerError", 500),
         answered("ServiceUnavailable", 503),
         answered("SomethingNobodyHeardOf", 502),
-        boto.ReadTimeoutError(endpoint_url=URL),
         boto.ConnectionClosedError(endpoint_url=URL),
         boto.HTTPClientError(error=OSError()),
         boto.SSLError(endpoint_url=URL, error=OSError()),
@@ -66,13 +71,17 @@ def test_a_lost_answer_may_stand_for_an_applied_write(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        boto.ConnectTimeoutError(endpoint_url=URL),
         boto.EndpointConnectionError(endpoint_url=URL),
         boto.ProxyConnectionError(proxy_url=URL),
     ],
 )
 def test_what_was_never_sent_was_not_applied(error: Exception) -> None:
     assert classify(error) == UNREACHABLE
+
+
+def test_what_cost_its_thread_time_costs_more_to_repeat() -> None:
+    assert classify(boto.ReadTimeoutError(endpoint_url=URL)) == TIMED_OUT
+    assert classify(boto.ConnectTimeoutError(endpoint_url=URL)) == CONNECTION_TIMED_OUT
 
 
 @pytest.mark.parametrize(
@@ -110,14 +119,15 @@ def test_anything_else_is_for_somebody_to_mend(error: Exception) -> None:
 
 def test_a_transaction_still_in_progress_may_yet_be_applied() -> None:
     failure = classify(answered("TransactionInProgressException"))
-    assert failure == Failure(StoreThrottled, is_transient=True, maybe_applied=True)
+    assert failure == Failure(StoreThrottled, is_transient=True, maybe_applied=True, retry_cost=0)
 
 
 @pytest.mark.parametrize(
     ("codes", "failure"),
     [
-        (("None", "TransactionConflict"), THROTTLED),
-        (("ConditionalCheckFailed", "TransactionConflict"), THROTTLED),
+        (("None", "TransactionConflict"), CONFLICT),
+        (("ConditionalCheckFailed", "TransactionConflict"), CONFLICT),
+        (("TransactionConflict", "ThrottlingError"), THROTTLED),
         (("ThrottlingError", "None"), THROTTLED),
         (("ProvisionedThroughputExceeded",), THROTTLED),
         (("ValidationError", "TransactionConflict"), REJECTED),

@@ -386,7 +386,7 @@ def test_more_limits_than_headers_can_hold_leave_the_farthest_out_but_none_that_
 def test_a_refusal_without_the_table_is_reduced_capacity() -> None:
     reply = reply_to_error(RateLimitExceeded(Availability("key-1", "gpt-4", {}), (), 1_500))
     assert reply.status == 503
-    assert reply.headers == {"Retry-After": "2", "Cache-Control": "no-store"}
+    assert reply.headers == {"Retry-After": "2", "Leasegate-Degraded": "true", "Cache-Control": "no-store"}
     assert body_of(reply)["type"].endswith("#temporary-reduced-capacity")
     assert body_of(reply)["retry_after_ms"] == 1_500
 
@@ -415,8 +415,8 @@ SECRET = "arn:aws:dynamodb:eu-west-1:123456789012:table/secret"
         (RouteNotFound(()), 404, None),
         (RouteNotFound(("GET", "PUT")), 405, None),
         (StoreThrottled(SECRET), 503, "1"),
-        (StoreUnavailable(SECRET), 503, None),
-        (StoreUnavailable(SECRET, maybe_applied=True), 503, None),
+        (StoreUnavailable(SECRET), 503, "1"),
+        (StoreUnavailable(SECRET, maybe_applied=True), 503, "1"),
         (StoreDenied(SECRET), 500, None),
         (StoreError(SECRET), 500, None),
         (NewInTheTree(SECRET), 500, None),
@@ -449,7 +449,9 @@ EMPTY = Availability("key-1", "gpt-4", {})
         (reply_to_error(RateLimitExceeded(EMPTY, (), 1)), ("Refused", "Degraded")),
         (reply_to_error(Disabled("key-1", "gpt-4")), ("Disabled",)),
         (reply_to_error(EntityNotFound("key-1")), ("Invalid",)),
-        (reply_to_error(StoreUnavailable("")), ("Failed",)),
+        (reply_to_error(StoreUnavailable("")), ("Failed", "Unavailable")),
+        (reply_to_error(StoreThrottled("")), ("Failed", "Unavailable")),
+        (reply_to_error(StoreDenied("")), ("Failed",)),
         (reply_to_error(KeyError("")), ("Failed",)),
         (reply_with({}), ("Answered",)),
         (reply_without_content(), ("Answered",)),

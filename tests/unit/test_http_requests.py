@@ -126,11 +126,14 @@ def test_a_base64_body_is_what_it_encodes() -> None:
         ("body", '{"entity_id": NaN}'),
         ("body", '{"consume": {"rpm": Infinity}}'),
         ("body", '{"consume": {"rpm": -Infinity}}'),
-        ("body", '{"consume": {"rpm": ' + "9" * 5_000 + "}}"),
         ("body", "[" * 60_000),
         ("body", '{"a":' * 10_000),
         ("body", body_of(entity_id="x" * MAX_BODY_BYTES)),
         ("body", body_of() + " " * MAX_BODY_BYTES),
+        # numbers that Python would not read, or not hold
+        ("consume.rpm", '{"entity_id": "e", "resource": "r", "consume": {"rpm": ' + "9" * 5_000 + "}}"),
+        ("consume.rpm", '{"entity_id": "e", "resource": "r", "consume": {"rpm": -' + "9" * 5_000 + "}}"),
+        ("consume.rpm", '{"entity_id": "e", "resource": "r", "consume": {"rpm": 1e400}}'),
         # fields that are unknown, missing or given twice
         ("tokens", body_of(tokens=1)),
         ("idempotency_key", body_of(idempotency_key="a")),

@@ -23,9 +23,9 @@ def defaults(version: int) -> Defaults:
 def test_only_the_entries_used_last_are_kept() -> None:
     recent: Recent[int, str] = Recent(2)
     for key in (1, 2):
-        recent.merge(key, str(key), lambda _old, _new: False)
+        recent.put(key, str(key))
     assert recent.get(1) == "1"
-    recent.merge(3, "3", lambda _old, _new: False)
+    recent.put(3, "3")
     assert (recent.get(1), recent.get(2), recent.get(3)) == ("1", None, "3")
     assert len(recent) == 2
 

@@ -10,6 +10,7 @@ import pytest
 from http_sfv.list import List
 
 from leasegate import Limit, Limiter
+from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.routes import SPENDING
 from tests.contract import check_reply
 from tests.fixtures.functions import TABLE_NAME, Launch
@@ -673,7 +674,7 @@ def test_a_style_that_there_is_not_ends_the_function_at_its_start(
 def test_without_time_left_the_table_is_not_asked(function: Function, limiter: Limiter) -> None:
     family(limiter)
     lease_id = acquired(function)
-    in_a_hurry = Context(left_ms=2_000)
+    in_a_hurry = Context(left_ms=ANSWER_MARGIN_MS)
     for how in ("settle", "release", "renew"):
         assert end(function, lease_id, how, None, in_a_hurry).status == 503
     assert function.post(adjustment(1), in_a_hurry, path="/adjust").status == 503

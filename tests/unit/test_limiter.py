@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from leasegate import (
+    AcquireRequest,
     EntityNotFound,
     InvalidRequest,
     Knowledge,
@@ -18,6 +19,7 @@ from leasegate import (
     StoreDenied,
     StoreError,
     StoreUnavailable,
+    schema,
 )
 from leasegate.operations import Failed, Operation, Outcome, Update
 from leasegate.repository.memory import MemoryRepository
@@ -257,14 +259,21 @@ def test_without_its_table_a_limiter_raises_allows_or_refuses_as_it_was_told(
         with pytest.raises(RateLimitExceeded) as caught:
             Limiter(dead, on_unavailable="refuse").acquire("a", "gpt-4", {"rpm": 1})
         assert caught.value.refusals == ()
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "allow gpt-4 for a without the table: no answer"),
+        ("WARNING", "refuse gpt-4 for a without the table: no answer"),
+    ]
+    assert {(vars(record)["entity_id"], vars(record)["resource"]) for record in caplog.records} == {("a", "gpt-4")}
 
 
 def test_missing_permissions_are_never_taken_for_unavailability() -> None:
     denied = DeadRepository(StoreDenied("no"))
     for choice in ("raise", "allow", "refuse"):
+        limiter = Limiter(denied, on_unavailable=choice)
         with pytest.raises(StoreDenied):
-            Limiter(denied, on_unavailable=choice).acquire("a", "gpt-4", {"rpm": 1})
+            limiter.acquire("a", "gpt-4", {"rpm": 1})
+        asked = [AcquireRequest(entity_id, "gpt-4", {"rpm": 1}) for entity_id in ("a", "a", "b")]
+        assert [type(verdict) for verdict in limiter.acquire_many(asked)] == [StoreDenied] * 3
 
 
 class HalfDeadRepository:
@@ -302,3 +311,6 @@ def test_a_level_that_does_not_answer_leaves_nothing_spent_at_any_level(applies:
         limiter.acquire("key-1", "gpt-4", {"rpd": 1})
     found = limiter.available("key-1", "gpt-4")
     assert (found["rpd"].available, found.ancestors[0]["rpd"].available) == (9, 9)
+    items = repository.memory.items
+    buckets = [items[schema.bucket_key(entity_id, "gpt-4")] for entity_id in ("key-1", "project")]
+    assert [bucket[schema.used_attribute("rpd")] for bucket in buckets] == [1, 1], "nor counted as usage"

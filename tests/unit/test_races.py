@@ -13,8 +13,13 @@ from leasegate import (
     Limit,
     Limiter,
     NoLimitsConfigured,
+    RateLimitExceeded,
 )
 from leasegate.flows.grants import Grant
+from leasegate.flows.levels import Level, Write
+from leasegate.flows.planning import Planner
+from leasegate.flows.refreshing import Belief
+from leasegate.flows.spending import Request
 from leasegate.operations import Transact
 from leasegate.simulation.descent import check_families
 from tests.administered import BUCKET, RPM, begin_acquire
@@ -237,3 +242,27 @@ def test_a_bucket_that_is_created_between_any_two_round_trips_of_a_change_obeys_
         lease = spender.acquire("key-1", "gpt-4", {"rpm": 1})
         assert [x.entity_id for x in lease.availability.ancestors] == ["project"]
     check_families(table.memory.items)
+
+
+# --- threads of one process ------------------------------------------------------------------------
+
+
+def test_a_refusal_under_other_limits_says_nothing_of_those_that_a_thread_goes_by(
+    table: MemoryTable, admin: Limiter
+) -> None:
+    """One thread has looked the bucket up; before it decides, another is refused under changed limits."""
+    admin.set_limits("key-1", [RPM, Limit.concurrent("slots", 3, lease_seconds=30)])
+    process = table.process()
+    spend(process)
+    state = process._knowledge.bucket("key-1", "gpt-4")
+    assert state is not None
+    admin.set_limits("key-1", [Limit.per_minute("rpm", 1)])
+    with pytest.raises(RateLimitExceeded):
+        spend(process)
+    level = Level("key-1", own=True, state=state)
+    request = Request("request", 0, table.now_ms)
+    belief = Belief("gpt-4", table.now_ms, process._knowledge)
+    planner = Planner(
+        "gpt-4", {"slots": 1}, None, True, False, None, request, process._knowledge, belief, lambda _amounts: 1
+    )
+    assert isinstance(planner.plan(level), Write)

@@ -90,7 +90,7 @@ def test_a_call_without_an_answer_is_red(start: Load, recorded: Recorded) -> Non
         raise ReadTimeoutError(endpoint_url="the table")
 
     function.module.client().meta.events.register_first("before-send.dynamodb", hang_up)
-    assert function.post({**ASK, "limits": [RPM]}, Context(left_ms=3_000)).status == 503
+    assert function.post({**ASK, "limits": [RPM]}, Context(left_ms=750)).status == 503
     calls = recorded.trace().calls
     assert {call.verdict for call in calls} == {"failed"}
     assert recorded.trace().annotations["verdict"] == "failed"

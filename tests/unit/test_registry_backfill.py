@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from leasegate import Limit, schema
 from leasegate.administration import Administrator
+from leasegate.administration.resources import SHORTEST_STEP_MS
+from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.errors import Conflict, InvalidRequest, StoreThrottled
 from leasegate.flows.backfill import Pace, Progress, take_step
 from leasegate.flows.checkpoint import Plan, report_complete
@@ -540,8 +542,8 @@ def test_time_is_asked_for_before_each_step_and_bounds_its_round_trips(memory: M
     assert kinds[:3] == ["Get", "Put", "Scan+Scan"]
     assert kinds.count("Scan+Scan") == 2
     first_step = kinds.index("Scan+Scan", 3)
-    assert all(timeout_ms <= 27_500 for timeout_ms in watched.timeouts_ms[:first_step])
-    assert all(timeout_ms <= 2_500 for timeout_ms in watched.timeouts_ms[first_step:])
+    assert all(timeout_ms <= 30_000 - ANSWER_MARGIN_MS for timeout_ms in watched.timeouts_ms[:first_step])
+    assert all(timeout_ms <= 5_000 - ANSWER_MARGIN_MS for timeout_ms in watched.timeouts_ms[first_step:])
     assert (report.status, report.checkpoint) == ("in_progress", {"segments": 2, "segments_done": 0})
     assert report.scanned == 4_000
 
@@ -549,10 +551,11 @@ def test_time_is_asked_for_before_each_step_and_bounds_its_round_trips(memory: M
 def test_whatever_the_time_for_one_step_many_calls_come_to_the_end(memory: MemoryRepository) -> None:
     write_many(memory, 5_000)
     administrator = Administrator(memory)
+    enough_ms = ANSWER_MARGIN_MS + SHORTEST_STEP_MS
     reports: list[BackfillReport] = []
     while not reports or reports[-1].status == "in_progress":
         assert len(reports) < 20
-        report = administrator.backfill_registry(prune=True, time_left_ms=countdown(4_000, 3_999))
+        report = administrator.backfill_registry(prune=True, time_left_ms=countdown(enough_ms, enough_ms - 1))
         assert not reports or report.scanned >= reports[-1].scanned
         reports.append(report)
     assert (reports[-1].added, reports[-1].removed) == (7, 3)

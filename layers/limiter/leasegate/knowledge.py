@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
+from .frozen import frozen
 from .identifiers import check_integer
 from .limits import HOUR_MS
 from .operations import Item, Key
@@ -50,16 +51,25 @@ class Recent[K: Hashable, V]:
                 self._entries.move_to_end(key)
             return entry
 
-    def merge(self, key: K, value: V, keep: Callable[[V, V], bool]) -> None:
-        """Store ``value`` unless ``keep(old, value)`` says that what is there is the better."""
+    def merge(self, key: K, value: V, choose: Callable[[V, V], V]) -> None:
+        """Store ``value``; where there is one, what ``choose(old, value)`` makes of the two."""
         with self._lock:
             old = self._entries.get(key)
-            if old is not None and keep(old, value):
-                return
-            self._entries[key] = value
-            self._entries.move_to_end(key)
-            if len(self._entries) > self._max_size:
-                self._entries.popitem(last=False)
+            if old is not None:
+                value = choose(old, value)
+            if value is not old:
+                self._store(key, value)
+
+    def put(self, key: K, value: V) -> None:
+        """Store ``value`` in place of what is there."""
+        with self._lock:
+            self._store(key, value)
+
+    def _store(self, key: K, value: V) -> None:
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._max_size:
+            self._entries.popitem(last=False)
 
     def pop(self, key: K) -> None:
         """Forget an entry."""
@@ -77,7 +87,7 @@ class Recent[K: Hashable, V]:
         return len(self._entries)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownBucket:
     """A bucket's last seen state; ``refused_at_ms`` when it refused somebody and nothing came back since."""
 
@@ -153,27 +163,28 @@ class Knowledge:
         known = self._buckets.get((entity_id, resource))
         return None if known is None else known.state
 
+    def known_bucket(self, entity_id: str, resource: str) -> KnownBucket | None:
+        """Return the last seen state of a bucket, with when it refused."""
+        return self._buckets.get((entity_id, resource))
+
+    def may_refuse(self, refused_at_ms: int | None, now_ms: int) -> bool:
+        """Say whether a bucket refused so lately that what is remembered of it may answer for the table."""
+        return refused_at_ms is not None and abs(now_ms - refused_at_ms) < self._refusal_age_ms
+
     def refused_bucket(self, entity_id: str, resource: str, now_ms: int) -> Bucket | None:
         """Return the state of a bucket that refused so lately that it may answer for the table."""
         known = self._buckets.get((entity_id, resource))
-        if known is None or known.refused_at_ms is None:
-            return None
-        return known.state if abs(now_ms - known.refused_at_ms) < self._refusal_age_ms else None
+        return known.state if known is not None and self.may_refuse(known.refused_at_ms, now_ms) else None
 
     def learn_bucket(
         self, entity_id: str, resource: str, state: Bucket, *, refused_at_ms: int | None = None
     ) -> None:
         """Remember a state unless a later one is known; spending leaves an earlier refusal standing."""
-        key = (entity_id, resource)
-        if refused_at_ms is None:
-            known = self._buckets.get(key)
-            if known is not None and known.state.stamp == state.stamp:
-                refused_at_ms = known.refused_at_ms
-        self._buckets.merge(key, KnownBucket(state, refused_at_ms), _has_later_version)
+        self._buckets.merge((entity_id, resource), KnownBucket(state, refused_at_ms), _later)
 
     def learn_return(self, entity_id: str, resource: str, state: Bucket) -> None:
         """Remember a state after tokens came back: earlier refusals no longer stand."""
-        self._buckets.merge((entity_id, resource), KnownBucket(state), _has_later_version)
+        self._buckets.merge((entity_id, resource), KnownBucket(state), _later_after_return)
 
     def forget_bucket(self, entity_id: str, resource: str) -> None:
         """Forget a bucket that turned out not to exist."""
@@ -220,11 +231,11 @@ class Knowledge:
 
     def learn_defaults(self, resource: str, defaults: Defaults, read_at_ms: int) -> None:
         """Remember the defaults as a read that began at ``read_at_ms`` found them."""
-        self._defaults.merge(resource, Aged(defaults, read_at_ms), self._was_read_later)
+        self._defaults.merge(resource, Aged(defaults, read_at_ms), self._read_later)
 
     def learn_ancestor(self, entity_id: str, resource: str, ancestor: Ancestor, read_at_ms: int) -> None:
         """Remember an ancestor as a read that began at ``read_at_ms`` found it."""
-        self._ancestors.merge((entity_id, resource), Aged(ancestor, read_at_ms), self._was_read_later)
+        self._ancestors.merge((entity_id, resource), Aged(ancestor, read_at_ms), self._read_later)
 
     def forget_defaults(self, resource: str | None) -> None:
         """Forget the defaults of a resource that this process changed, or all where the system's changed."""
@@ -245,7 +256,7 @@ class Knowledge:
         if item is None:
             self._items.pop(key)
         else:
-            self._items.merge(key, item, lambda _old, _new: False)
+            self._items.put(key, item)
 
     def _believed[V](self, aged: Aged[V] | None, now_ms: int) -> V | None:
         # A negative age is another thread's newer read, or a clock that was set back: bounded like any age.
@@ -261,9 +272,18 @@ class Knowledge:
         aged.refreshing_at_ms = now_ms
         return True
 
-    def _was_read_later[V](self, old: Aged[V], new: Aged[V]) -> bool:
-        return 0 < old.read_at_ms - new.read_at_ms < self._max_age_ms
+    def _read_later[V](self, old: Aged[V], new: Aged[V]) -> Aged[V]:
+        return old if 0 < old.read_at_ms - new.read_at_ms < self._max_age_ms else new
 
 
-def _has_later_version(old: KnownBucket, new: KnownBucket) -> bool:
-    return old.state.version > new.state.version
+def _later_after_return(old: KnownBucket, new: KnownBucket) -> KnownBucket:
+    return old if old.state.version > new.state.version else new
+
+
+def _later(old: KnownBucket, new: KnownBucket) -> KnownBucket:
+    """Choose the later state; a refusal goes on standing while the bucket has the same limits."""
+    if old.state.version > new.state.version:
+        return old
+    if old.refused_at_ms is None or new.refused_at_ms is not None or old.state.stamp != new.state.stamp:
+        return new
+    return KnownBucket(new.state, old.refused_at_ms)

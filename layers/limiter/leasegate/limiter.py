@@ -59,11 +59,11 @@ class Limiter(Administrator):
         repository: where the table is, a ``DynamoRepository`` or a ``MemoryRepository``.
         clock: returns the time since 1970 in ms. Clocks that differ by d ms admit at most the refill of d ms more.
         knowledge: what is remembered, how much and how long.
-        timeout_ms: the time for all round trips of one call, repetitions included.
+        timeout_ms: the time for all round trips of one call, repetitions included; no call outlasts it.
         on_unavailable: what an acquire does when the table does not answer in that time: raise the
             :class:`StoreError`, allow (a lease that spent nothing, ``lease.degraded``) or refuse
-            (:class:`RateLimitExceeded` without refusals). Allowing and refusing are logged as warnings. Missing
-            permissions always raise.
+            (:class:`RateLimitExceeded` without refusals). Allowing and refusing are logged as warnings, with the
+            entity and the resource. Missing permissions always raise.
         actor: who is behind an administrative change that does not say so itself.
     """
 
@@ -270,7 +270,15 @@ class Limiter(Administrator):
         """Return where the limiter was told to allow what the table does not answer; else raise or refuse."""
         if self._on_unavailable == "raise" or isinstance(error, StoreDenied):
             raise error
-        _logger.warning("%s without the table: %s", self._on_unavailable, error)
+        subject = {"entity_id": ask.entity_id, "resource": ask.resource}
+        _logger.warning(
+            "%s %s for %s without the table: %s",
+            self._on_unavailable,
+            ask.resource,
+            ask.entity_id,
+            error,
+            extra=subject,
+        )
         if self._on_unavailable == "refuse":
             empty = Availability(ask.entity_id, ask.resource, {})
             raise RateLimitExceeded(empty, (), _UNAVAILABLE_RETRY_MS) from error

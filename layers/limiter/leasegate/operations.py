@@ -11,8 +11,9 @@ Values are DynamoDB's, without its wire format: ``int`` (38 digits), ``str``, ``
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from .frozen import frozen
 
 if TYPE_CHECKING:
     from .errors import StoreError
@@ -32,31 +33,31 @@ class Key(NamedTuple):
 # --- conditions ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemExists:
     """The item exists."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemAbsent:
     """The item does not exist."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exists:
     """The attribute exists."""
 
     attribute: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotExists:
     """The attribute does not exist; true of an absent item."""
 
     attribute: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Equals:
     """The attribute exists and equals the value."""
 
@@ -64,7 +65,7 @@ class Equals:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotEquals:
     """The attribute differs from the value; true where it does not exist, as in DynamoDB."""
 
@@ -72,7 +73,7 @@ class NotEquals:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Below:
     """The attribute exists and is less than the value."""
 
@@ -80,7 +81,7 @@ class Below:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AtMost:
     """The attribute exists and is at most the value."""
 
@@ -88,7 +89,7 @@ class AtMost:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AtLeast:
     """The attribute exists and is at least the value."""
 
@@ -96,7 +97,7 @@ class AtLeast:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Between:
     """The attribute exists and lies between the two values, both included; never true if low > high."""
 
@@ -105,14 +106,14 @@ class Between:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AllOf:
     """Every condition holds."""
 
     conditions: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AnyOf:
     """At least one condition holds."""
 
@@ -138,7 +139,7 @@ type Condition = (
 # --- changes of an update --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Set:
     """Give the attribute this value."""
 
@@ -146,7 +147,7 @@ class Set:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Add:
     """Add to a number (an absent one counts as 0), or add members to a set (an absent one is empty)."""
 
@@ -154,7 +155,7 @@ class Add:
     value: int | frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Initialize:
     """Give the attribute this value, unless it has one."""
 
@@ -162,7 +163,7 @@ class Initialize:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Discard:
     """Take members out of a set, those that are in it; a set that is left empty is removed."""
 
@@ -170,7 +171,7 @@ class Discard:
     members: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remove:
     """Remove the attribute."""
 
@@ -183,7 +184,7 @@ type Change = Set | Add | Initialize | Discard | Remove
 # --- operations ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Update:
     """Change an item under a condition; an absent item is created with the changed attributes.
 
@@ -195,7 +196,7 @@ class Update:
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Put:
     """Write a whole item under a condition. Outcome as for :class:`Update`."""
 
@@ -204,7 +205,7 @@ class Put:
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """Hold a transaction to a condition on an item that it does not change; only inside :class:`Transact`."""
 
@@ -212,7 +213,7 @@ class Check:
     condition: Condition
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delete:
     """Delete an item under a condition; deleting what is not there succeeds, if the condition allows it.
 
@@ -226,7 +227,7 @@ class Delete:
 type Action = Update | Put | Delete | Check
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Transact:
     """Apply all actions or none; at most 100, each on another item.
 
@@ -238,7 +239,7 @@ class Transact:
     token: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchGet:
     """Read items by their keys; together they are no snapshot.
 
@@ -250,7 +251,7 @@ class BatchGet:
     is_consistent: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Get:
     """Read one item. Outcome: :class:`Found`.
 
@@ -268,7 +269,7 @@ class Position(NamedTuple):
     index_sk: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Query:
     """Read one page of a partition, in the order of the sort keys. Outcome: :class:`Page`.
 
@@ -291,7 +292,7 @@ class Query:
     newest_first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scan:
     """Read one page of a segment of the whole table, strongly consistent. Outcome: :class:`Page`.
 
@@ -314,35 +315,35 @@ type Operation = Update | Put | Delete | Transact | BatchGet | Get | Query | Sca
 # --- outcomes --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Applied:
     """The write happened. ``item`` is the whole item after it; None after a transaction and a deletion."""
 
     item: Item | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """The condition did not hold. ``item`` is the item that refused, or None where there is none."""
 
     item: Item | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancelled:
     """The transaction did not happen; for each action the refusal, or None where the action itself was fine."""
 
     refusals: tuple[Refused | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """The items that exist among the keys asked for."""
 
     items: Mapping[Key, Item]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """Items in order, and where to go on; ``next`` is None at the end. ``scanned`` counts those looked at."""
 
@@ -351,7 +352,7 @@ class Page:
     scanned: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """The operation has no answer, within the caller's time."""
 

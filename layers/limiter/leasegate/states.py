@@ -87,6 +87,45 @@ class Availability(Mapping[str, LimitState]):
         return f"<Availability {self.entity_id} {self.resource}: {tokens}>"
 
 
+class Observation(Mapping[str, LimitState]):
+    """Every limit of a bucket at one moment, by name: kept as it was found, and described when somebody looks.
+
+    Most callers only want to know whether they may spend; what is there besides costs them nothing.
+    """
+
+    __slots__ = ("_amounts", "_holders", "_limits", "_now_ms", "_states", "_tats")
+
+    def __init__(
+        self,
+        limits: Limits,
+        tats: Mapping[str, int],
+        holders: Mapping[str, Holders],
+        amounts: Mapping[str, int],
+        now_ms: int,
+    ) -> None:
+        """Keep the arguments of :func:`observe`, which nobody changes."""
+        self._limits = limits
+        self._tats = tats
+        self._holders = holders
+        self._amounts = amounts
+        self._now_ms = now_ms
+        self._states: Mapping[str, LimitState] | None = None
+
+    def __getitem__(self, name: str) -> LimitState:
+        """Return the state of one limit."""
+        if self._states is None:
+            self._states = observe(self._limits, self._tats, self._holders, self._amounts, self._now_ms)
+        return self._states[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the limits."""
+        return iter(self._limits)
+
+    def __len__(self) -> int:
+        """Count the limits."""
+        return len(self._limits)
+
+
 def observe(
     limits: Limits,
     tats: Mapping[str, int],
@@ -95,21 +134,23 @@ def observe(
     now_ms: int,
 ) -> dict[str, LimitState]:
     """Describe every limit at ``now_ms``, with retry times for the amounts asked for."""
-    states: dict[str, LimitState] = {}
-    for name, limit in limits.items():
-        requested = amounts.get(name, 1)
-        if limit.is_concurrent:
-            states[name] = _observe_leases(limit, holders.get(name, {}), requested, now_ms)
-            continue
-        tat = tats.get(name)
-        states[name] = LimitState(
-            limit=limit,
-            available=bucket.tokens_available(limit, tat, now_ms),
-            requested=requested,
-            retry_after_ms=bucket.retry_after_ms(limit, tat, min(requested, limit.capacity), now_ms) or 0,
-            next_token_ms=bucket.next_token_ms(limit, tat, now_ms),
-        )
-    return states
+    return {
+        name: observe_limit(limit, tats.get(name), holders.get(name, {}), amounts.get(name, 1), now_ms)
+        for name, limit in limits.items()
+    }
+
+
+def observe_limit(limit: Limit, tat: int | None, holders: Holders, requested: int, now_ms: int) -> LimitState:
+    """Describe one limit at ``now_ms``, with the retry time for the amount asked for."""
+    if limit.is_concurrent:
+        return _observe_leases(limit, holders, requested, now_ms)
+    return LimitState(
+        limit=limit,
+        available=bucket.tokens_available(limit, tat, now_ms),
+        requested=requested,
+        retry_after_ms=bucket.retry_after_ms(limit, tat, min(requested, limit.capacity), now_ms) or 0,
+        next_token_ms=bucket.next_token_ms(limit, tat, now_ms),
+    )
 
 
 def _observe_leases(limit: Limit, holders: Holders, requested: int, now_ms: int) -> LimitState:

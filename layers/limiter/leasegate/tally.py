@@ -28,5 +28,7 @@ class Tally[K: Hashable]:
 
     def take(self, key: K) -> Mapping[str, int]:
         """Return the counts of a key, which are the caller's from now on."""
+        if key not in self._counts:
+            return {}
         with self._lock:
             return self._counts.pop(key, {})

@@ -26,7 +26,7 @@ MIXED: Final = "mixed"
 _CLASS: Final = re.compile(r"([a-z][a-z_-]{0,31}):")
 _LONGEST: Final = 256
 """An identifier's length at most. What a path says is noted before it is judged, and may be longer."""
-_QUALIFIERS: Final = frozenset({"CachedRefusals", "Degraded", "Replayed"})
+_QUALIFIERS: Final = frozenset({"CachedRefusals", "Degraded", "Replayed", "Unavailable"})
 """What replies are counted as besides their verdict."""
 
 

@@ -2,7 +2,8 @@
 
 Most paths are one resource of the gateway, ``/{proxy+}``, so that every request gets an answer of ours: which
 methods a path takes, that there is no such path. What is asked of leases is ``/leases/{proxy+}``. The path is put
-together with that parameter, for the event's ``path`` has the base path of a custom domain in front.
+together with that parameter, for the event's ``path`` has the base path of a custom domain in front; but that one
+stands as it was sent, and what the gateway made another path of is none of ours.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.ratelimit import HEADER_STYLES, HeaderStyle
 from leasegate.http.replies import Reply, reply_to_error
 from leasegate.http.requests import Request
-from leasegate.http.routing import RouteTable
+from leasegate.http.routing import RouteNotFound, RouteTable
 
 from .annotations import Annotations, verdict_of
 from .table import round_trips
@@ -32,6 +33,8 @@ type Answer = Callable[[Request], Reply]
 """What a function does with a request: reply, or raise what :func:`reply_to_error` explains."""
 
 _SESSION_OF_ROLE: Final = re.compile(r"(arn:[^:]*:sts:[^:]*:[^:]*:assumed-role/[^/]+)/.+")
+
+_RESHAPED: Final = re.compile(r"%2f|//|/$", re.IGNORECASE)
 
 
 def header_style() -> HeaderStyle:
@@ -118,6 +121,10 @@ def _resource_of(request: Request) -> str | None:
 
 
 def _path_of(event: Mapping[str, Any]) -> str:
+    # IAM allowed what was sent: /entities/a%2Flimits is no way to /entities/a/limits. Nor is /entities//limits, where
+    # the caller left the id empty, one to the entity "limits".
+    if _RESHAPED.search(event.get("path") or ""):
+        raise RouteNotFound(())
     path: str = event["resource"]
     return path.replace("{proxy+}", (event.get("pathParameters") or {}).get("proxy", ""))
 

@@ -12,6 +12,7 @@ from .entities import entity
 from .limits import limits
 from .resources import audit, resources
 from .session import Group, common_options
+from .simulate import simulated
 from .spending import acquire, available
 from .trace import trace
 from .usage import usage
@@ -36,5 +37,5 @@ for of_a_file in (plan, apply, export):
     limits.add_command(of_a_file)
 for group in (limits, entity, resources, usage):
     leasegate.add_command(group)
-for command in (acquire, available, audit, backfill, trace):
+for command in (acquire, available, audit, backfill, trace, simulated):
     leasegate.add_command(command)

@@ -21,13 +21,13 @@ from ..errors import (
 from ..knowledge import Knowledge
 from ..operations import BatchGet, Failed, Flow, Key, Operation, Transact, Update
 from ..schema import Bucket
-from ..states import Refusal, observe
+from ..states import Refusal, observe_limit
 from . import reading, spending
 from .climbing import Climb, Path
 from .grants import Ask, Charge, Grant, HoldsPlaces, describe
 from .learning import Learner
 from .leased import LeaseWriter
-from .levels import Level, Read, Refuse, Write
+from .levels import Level, Read, Refuse, Spend, Write
 from .planning import Planner
 from .refreshing import Belief
 from .reporting import Reporter
@@ -49,7 +49,7 @@ def acquire(ask: Ask, request: Request, knowledge: Knowledge) -> Flow[Grant]:
         return (yield from attempt.spend())
     except LeasegateError as error:
         # What was granted under this key before stays granted, whatever has changed since.
-        grant = None if isinstance(error, StoreError | IdempotencyConflict) else (yield from attempt.recall())
+        grant = None if isinstance(error, (StoreError, IdempotencyConflict)) else (yield from attempt.recall())
         if grant is not None:
             return grant
         try:
@@ -89,14 +89,18 @@ class _Acquire:
         """Make round trips until every level is charged or one refuses."""
         for _ in range(_MAX_ROUND_TRIPS):
             path = self._climb.plan()
-            keys = {key: None for _, step in path if isinstance(step, Read) for key in step.keys}
+            keys = dict.fromkeys([key for _, step in path if isinstance(step, Read) for key in step.keys])
             if keys:
                 grant = yield from self._read(path, tuple(keys))
                 if grant is not None:
                     return grant
                 continue
-            if any(isinstance(step, Refuse) for _, step in path):
+            if [step for _, step in path if isinstance(step, Refuse)]:
                 raise self._refusal(path)
+            path = [
+                (level, self._planner.write(level, step) if isinstance(step, Spend) else step)
+                for level, step in path
+            ]
             writes = [(level, step) for level, step in path if isinstance(step, Write)]
             # A write that spends nothing prepares a refusal: do not spend elsewhere only to give it back.
             writes = [write for write in writes if write[1].amounts is None] or writes
@@ -118,14 +122,15 @@ class _Acquire:
         """Return all that was charged, and all that may have been where the bucket remembers the request."""
         if self._lease is not None and self._lease.is_unsure:
             return
-        charged = [level for level in self._climb.levels.values() if level.charged]
-        undos = tuple(
+        levels = self._climb.levels.values()
+        charged = [level for level in levels if level.charged]
+        undos = [
             self._undo(level, level.unsure.after, level.unsure.amounts)
-            for level in self._climb.levels.values()
-            if level.unsure is not None and level.unsure.amounts and len(self._climb.levels) > 1
-        )
+            for level in levels
+            if level.unsure is not None and level.unsure.amounts and len(levels) > 1
+        ]
         if charged or undos:
-            yield from self._return(charged, undos)
+            yield from self._return(charged, tuple(undos))
 
     # --- round trips ---------------------------------------------------------------------------------
 
@@ -173,7 +178,7 @@ class _Acquire:
             raise outcomes[-1].error
 
     def _operation(self, group: list[tuple[Level, Write]]) -> Operation:
-        actions = tuple(action for _, write in group for action in write.actions)
+        actions = tuple([action for _, write in group for action in write.actions])
         if len(actions) == 1 and isinstance(actions[0], Update):
             return actions[0]
         return Transact(actions, self._token())
@@ -188,7 +193,7 @@ class _Acquire:
 
         Raises :class:`HoldsPlaces` where it may not take any.
         """
-        if self._lease is not None or not any(level.own and write.takes_places for level, write in writes):
+        if self._lease is not None or not [write for level, write in writes if level.own and write.takes_places]:
             return False
         if not self._ask.may_hold:
             raise HoldsPlaces
@@ -205,22 +210,20 @@ class _Acquire:
         refusals: list[Refusal] = []
         cached = True
         for level, step in path:
-            if not isinstance(step, Refuse) or level.state is None:
+            state = level.state
+            if not isinstance(step, Refuse) or state is None:
                 continue
             cached = cached and step.cached
             if not step.cached:
-                self._knowledge.learn_bucket(
-                    level.entity_id, self._ask.resource, level.state, refused_at_ms=now_ms
+                self._knowledge.learn_bucket(level.entity_id, self._ask.resource, state, refused_at_ms=now_ms)
+            for name, tokens in step.amounts.items():
+                seen = observe_limit(
+                    state.limits[name], state.tats.get(name), state.holders.get(name, {}), tokens, now_ms
                 )
-            states = observe(level.state.limits, level.state.tats, level.state.holders, step.amounts, now_ms)
-            refusals += [
-                Refusal(level.entity_id, states[name]) for name in step.amounts if states[name].retry_after_ms
-            ]
+                if seen.retry_after_ms:
+                    refusals.append(Refusal(level.entity_id, seen))
         # What other levels were granted is about to be given back: show what is there then.
-        charges = [
-            Charge(level.entity_id, {}, self._without(level.charge(self._request)), level.limited)
-            for level, _ in path
-        ]
+        charges = [Charge(level.entity_id, {}, self._without_charge(level), level.limited) for level, _ in path]
         return RateLimitExceeded(
             describe(self._ask.resource, self._ask.consume, now_ms, charges),
             tuple(refusals),
@@ -230,6 +233,8 @@ class _Acquire:
 
     def _give_back_outside(self, path: Path) -> Flow[None]:
         """Return what was charged to entities that turned out not to be ancestors (any more)."""
+        if len(path) == len(self._climb.levels):
+            return
         inside = {level.entity_id for level, _ in path}
         outside = [
             level for level in self._climb.levels.values() if level.charged and level.entity_id not in inside
@@ -261,9 +266,9 @@ class _Acquire:
         )
         return Grant(self._ask.resource, self._request.now_ms, self._ask.consume, charges)
 
-    def _without(self, charge: Charge) -> Bucket | None:
-        """Return the bucket as it will be when a charge has been given back."""
-        if charge.state is None:
-            return None
-        back = charge.reversal()
-        return spending.after_correction(charge.state, back.amounts, back.leaving, self._request)
+    def _without_charge(self, level: Level) -> Bucket | None:
+        """Return a level's bucket as it will be when what was charged has been given back."""
+        if level.state is None or not level.charged:
+            return level.state
+        back = level.charge(self._request).reversal()
+        return spending.after_correction(level.state, back.amounts, back.leaving, self._request)

@@ -135,7 +135,7 @@ def _split(grant: Grant, asks: Sequence[Ask]) -> list[Verdict]:
         for charge, waiting in zip(grant.charges, entered, strict=True):
             amounts = {name: tokens for name, tokens in ask.consume.items() if name in charge.amounts}
             holders = {}
-            for name in waiting.keys() & amounts.keys():
+            for name in [name for name in waiting if name in amounts]:
                 holders[name] = tuple(waiting[name][: amounts[name]])
                 del waiting[name][: amounts[name]]
             charges.append(replace(charge, amounts=amounts, holders=holders))

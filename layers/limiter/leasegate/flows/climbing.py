@@ -10,7 +10,7 @@ from __future__ import annotations
 from .. import schema
 from ..errors import Disabled, InvalidRequest, LeasegateError, NoLimitsConfigured
 from .grants import Ask
-from .levels import NOTHING, Level, Read, Refuse, Step, Write
+from .levels import NOTHING, Level, Read, Refuse, Spend, Step, Write
 from .planning import Planner
 
 type Path = list[tuple[Level, Step]]
@@ -41,8 +41,8 @@ class Climb:
             seen.add(entity_id)
             level = self.levels.get(entity_id)
             if level is None:
-                state = self._planner.knowledge.bucket(entity_id, self._ask.resource)
-                level = self.levels[entity_id] = Level(entity_id, own=not path, state=state)
+                level = self.levels[entity_id] = Level(entity_id, own=not path)
+                level.believe(self._planner.knowledge.known_bucket(entity_id, self._ask.resource))
             try:
                 step = self._planner.plan(level)
             except Disabled as error:
@@ -93,4 +93,4 @@ class Climb:
 
 def _is_guess(level: Level, step: Step) -> bool:
     """Say whether a write goes by what is remembered: only its outcome would tell where the level stands."""
-    return isinstance(step, Write) and not level.verified
+    return isinstance(step, (Spend, Write)) and not level.verified

@@ -147,14 +147,14 @@ def _judge(group: Group, after: Usage, outcome: Outcome, totals: Totals, counted
     """Take an outcome in; say whether the group is done with, be it that it failed."""
     match outcome:
         case Applied():
-            totals.merge(group.key, after, lambda _old, _new: False)
+            totals.put(group.key, after)
             return True
         case Refused(item):
             group.known = None if item is None else schema.parse_usage(item)
             if group.known is None:
                 totals.pop(group.key)
             else:
-                totals.merge(group.key, group.known, lambda _old, _new: False)
+                totals.put(group.key, group.known)
             return False
         case Failed(error):
             totals.pop(group.key)

@@ -126,7 +126,7 @@ def believed(charge: Charge, known: Bucket | None) -> Bucket | None:
         known = None
     state = granted if known is None else known
     if known is not None and known.stamp == granted.stamp:
-        names = known.tats.keys() | granted.tats.keys()
+        names = (*known.tats, *granted.tats)
         tats = {name: max(known.tats.get(name, 0), granted.tats.get(name, 0)) for name in names}
         expires_at_s = max(known.expires_at_s, granted.expires_at_s)
         state = replace(known, tats=tats, expires_at_s=expires_at_s)

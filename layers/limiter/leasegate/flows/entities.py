@@ -15,6 +15,7 @@ from ..errors import (
     InvalidRequest,
     StoreThrottled,
 )
+from ..identifiers import check_text
 from ..knowledge import Knowledge
 from ..operations import (
     Add,
@@ -217,8 +218,7 @@ def _check_existence(change: EntityChange, own: Entity) -> None:
 def _check_name(name: object) -> None:
     if isinstance(name, Unchanged) or name is None:
         return
-    if not (isinstance(name, str) and 0 < len(name) <= _MAX_TEXT):
-        raise InvalidRequest("name", f"must be a string of 1 to {_MAX_TEXT} characters")
+    check_text("name", name, 1, _MAX_TEXT)
 
 
 def _check_metadata(metadata: object, *, may_remove: bool) -> None:
@@ -227,9 +227,6 @@ def _check_metadata(metadata: object, *, may_remove: bool) -> None:
     if not isinstance(metadata, Mapping) or len(metadata) > _MAX_METADATA:
         raise InvalidRequest("metadata", f"must map at most {_MAX_METADATA} strings to strings")
     for key, value in metadata.items():
-        if not (isinstance(key, str) and 0 < len(key) <= _MAX_TEXT):
-            raise InvalidRequest("metadata", f"has a key that is no string of 1 to {_MAX_TEXT} characters")
-        if value is None and may_remove:
-            continue
-        if not (isinstance(value, str) and len(value) <= _MAX_TEXT):
-            raise InvalidRequest(f"metadata.{key}", f"must be a string of at most {_MAX_TEXT} characters")
+        name = check_text("metadata", key, 1, _MAX_TEXT)
+        if value is not None or not may_remove:
+            check_text(f"metadata.{name}", value, 0, _MAX_TEXT)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import Conflict, InvalidRequest
+from ..frozen import frozen
 from ..limits import Limits
 from ..schema import Bucket
-from ..states import Availability, LimitState, observe
+from ..states import Availability, LimitState, Observation
 from .holding import HolderIds
 from .settle import Correction
 from .spending import Amounts
@@ -48,7 +49,7 @@ class Terms:
     only_if_held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ask:
     """Who wants to spend what. ``limits`` count where no level has any, ``parent_id`` is a hint.
 
@@ -76,7 +77,7 @@ class HoldsPlaces(Conflict):
     """An acquire would take places of a concurrency limit, and may not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Charge:
     """What was spent at one level, or taken of it.
 
@@ -118,7 +119,7 @@ class GrantedLease:
     is_replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grant:
     """The answer yes: the charges of all levels, the acquiring entity's first."""
 
@@ -136,12 +137,15 @@ class Grant:
 
 def describe(resource: str, amounts: Amounts, now_ms: int, charges: Sequence[Charge]) -> Availability:
     """Return the states of all levels, the first with the others as its ancestors."""
-
-    def states(charge: Charge) -> dict[str, LimitState]:
-        if charge.state is None or not charge.limited:
-            return {}
-        return observe(charge.state.limits, charge.state.tats, charge.state.holders, amounts, now_ms)
-
     own, *above = charges
-    ancestors = tuple(Availability(charge.entity_id, resource, states(charge)) for charge in above)
-    return Availability(own.entity_id, resource, states(own), ancestors)
+    ancestors = [
+        Availability(charge.entity_id, resource, _describe_level(charge, amounts, now_ms)) for charge in above
+    ]
+    return Availability(own.entity_id, resource, _describe_level(own, amounts, now_ms), tuple(ancestors))
+
+
+def _describe_level(charge: Charge, amounts: Amounts, now_ms: int) -> Mapping[str, LimitState]:
+    state = charge.state
+    if state is None or not charge.limited:
+        return {}
+    return Observation(state.limits, state.tats, state.holders, amounts, now_ms)

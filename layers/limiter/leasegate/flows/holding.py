@@ -108,17 +108,21 @@ def clear(changes: list[Change], conditions: list[Condition], state: Bucket, gon
 
 def must_clear_first(state: Bucket, amounts: Mapping[str, int]) -> bool:
     """Say whether more holders lapsed than a write that lets others in can clear away beside it."""
-    in_the_way = [
-        len(state.holders.get(name, {})) + count - state.limits[name].capacity
-        for name, count in amounts.items()
-        if state.limits[name].is_concurrent
-    ]
-    return sum([count for count in in_the_way if count > 0]) > MAX_CLEARED
+    in_the_way = 0
+    for name, count in amounts.items():
+        limit = state.limits[name]
+        if limit.is_concurrent:
+            in_the_way += max(0, len(state.holders.get(name, {})) + count - limit.capacity)
+    return in_the_way > MAX_CLEARED
 
 
 def takes_too_many(limits: Limits, amounts: Mapping[str, int]) -> bool:
     """Say whether more places would be taken than one acquire may, of all concurrency limits together."""
-    taken = sum([count for name, count in amounts.items() if name in limits and limits[name].is_concurrent])
+    taken = 0
+    for name, count in amounts.items():
+        limit = limits.get(name)
+        if limit is not None and limit.is_concurrent:
+            taken += count
     return taken > concurrency.MAX_TAKEN
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .. import schema
 from ..errors import LeasegateError, StoreError
+from ..frozen import frozen
 from ..knowledge import Knowledge
 from ..operations import Applied, Cancelled, Failed, Item, Key, Outcome, Refused
 from ..schema import Bucket
@@ -17,7 +17,7 @@ from .planning import Planner
 from .spending import Request
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Learner:
     """Takes in what the table answers to one acquire: for its levels, and for those after it in this process."""
 
@@ -107,7 +107,7 @@ class Learner:
 
     def _holds_place(self, write: Write, state: Bucket) -> bool:
         """Say whether a bucket has a holder that this write lets in: then it was applied, though forgotten."""
-        return any(
+        return bool(state.holders) and any(
             not self.request.entering(write.after.limits[name], count).keys().isdisjoint(state.holders[name])
             for name, count in (write.amounts or {}).items()
             if name in state.holders and name in write.after.limits

@@ -1,6 +1,6 @@
 """One level of a cascade: the acquiring entity or one of its ancestors, and the steps that can be taken for it.
 
-A step is one of four: nothing to do, read these keys, send this write, refuse.
+A step is one of five: nothing to do, read these keys, spend from this state, send this write, refuse.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from ..frozen import frozen
+from ..knowledge import KnownBucket
 from ..operations import Action, Key
 from ..schema import Bucket
 from .grants import Charge
@@ -22,7 +24,8 @@ class Level:
     Attributes:
         entity_id: whose level it is; ``own`` for the acquiring entity, whom defaults limit as well.
         parent_id: where the cascade goes on from here, as far as is known.
-        state: the bucket as last seen; ``verified`` when this acquire itself saw it.
+        state: the bucket as last seen; ``verified`` when this acquire itself saw it, ``refused_at_ms`` when it
+            refused somebody, as far as that is remembered with it.
         absent: this acquire asked the table, and there is no bucket.
         reading: the record and limits that this acquire read, after it had met ``mark`` (if any): limits that
             came together with a mark may be older than the mark.
@@ -34,6 +37,7 @@ class Level:
     own: bool
     parent_id: str | None = None
     state: Bucket | None = None
+    refused_at_ms: int | None = None
     verified: bool = False
     absent: bool = False
     reading: EntityReading | None = None
@@ -42,6 +46,11 @@ class Level:
     limited: bool = True
     charged: Amounts | None = None
     unsure: Write | None = None
+
+    def believe(self, known: KnownBucket | None) -> None:
+        """Begin with what is remembered of the bucket."""
+        if known is not None:
+            self.state, self.refused_at_ms = known.state, known.refused_at_ms
 
     def charge(self, request: Request, write: Write | None = None) -> Charge:
         """Return what a request charged here, or what a write of it is about to charge."""
@@ -56,19 +65,19 @@ class Level:
         return Charge(self.entity_id, amounts, state, self.limited, holders)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Nothing:
     """Nothing to write: charged already, or no limits here that this acquire touches."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """Read these keys before anything is written."""
 
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refuse:
     """The amounts are not there; ``cached`` when memory answered and not the table."""
 
@@ -76,7 +85,15 @@ class Refuse:
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class Spend:
+    """Spend what is believed to be there; the write is built when it is sent, for another level may refuse."""
+
+    state: Bucket
+    amounts: Amounts
+
+
+@frozen
 class Write:
     """Send these actions: one update, or the actions of a transaction of which the first is the bucket's.
 
@@ -92,9 +109,13 @@ class Write:
     @property
     def takes_places(self) -> bool:
         """Whether it takes places of a concurrency limit."""
-        return any(cost and self.after.limits[name].is_concurrent for name, cost in (self.amounts or {}).items())
+        if self.amounts:
+            for name, cost in self.amounts.items():
+                if cost and self.after.limits[name].is_concurrent:
+                    return True
+        return False
 
 
-type Step = Nothing | Read | Refuse | Write
+type Step = Nothing | Read | Refuse | Spend | Write
 
 NOTHING: Final = Nothing()

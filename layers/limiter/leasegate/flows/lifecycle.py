@@ -125,7 +125,7 @@ def rebase(
         changes.append(Set(attribute, after.tats[name]) if name in after.tats else Remove(attribute))
         if amounts and amounts.get(name) and not limit.is_concurrent:
             changes.append(Add(schema.used_attribute(name), amounts[name]))
-    for name in seen.limits.keys() - after.limits.keys():
+    for name in [name for name in seen.limits if name not in after.limits]:
         attributes = (schema.tat_attribute(name), schema.used_attribute(name), schema.refused_attribute(name))
         changes += [Remove(attribute) for attribute in attributes]
     changes += _holders_carried_over(seen, after)

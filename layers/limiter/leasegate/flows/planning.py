@@ -17,7 +17,7 @@ from ..limits import Limits
 from ..operations import Key
 from ..schema import Bucket
 from . import holding, lifecycle, reading, spending
-from .levels import NOTHING, Level, Nothing, Read, Refuse, Step, Write
+from .levels import NOTHING, Level, Nothing, Read, Refuse, Spend, Step, Write
 from .reading import EntityReading, Resolved
 from .refreshing import Belief
 from .spending import Amounts, Request
@@ -54,8 +54,7 @@ class Planner:
         """
         if level.charged is not None:
             return NOTHING
-        if level.own:
-            self._check_resource()
+        defaults = self._check_resource() if level.own else None
         if level.state is not None and stamps.is_off(level.state.stamp):
             self._check_disabled(level, level.state)
         state = level.state
@@ -67,12 +66,21 @@ class Planner:
         if stamps.is_pushed(state.stamp):
             amounts = self._amounts(level, state.limits)
             return self._charge(level, state, amounts) if amounts else self._plan_by_record(level)
-        return self._charge_under_defaults(level, state) if level.own else self._plan_by_record(level)
+        return self._charge_under_defaults(level, state, defaults) if level.own else self._plan_by_record(level)
 
     def read(self, level: Level) -> Read:
         """Read all that decides what a level may spend, and where the cascade goes on from it."""
         keys = reading.entity_keys(level.entity_id, self.resource)
         return Read(keys + reading.defaults_keys(self.resource) if level.own else keys)
+
+    def write(self, level: Level, spend: Spend) -> Write:
+        """Write what a level is to spend, on the condition that all it was planned from is still so."""
+        state, amounts = spend.state, spend.amounts
+        key, grants = schema.bucket_key(level.entity_id, self.resource), self.grants(amounts)
+        update = spending.charge(key, state, amounts, self.request, hold_parent=self.cascades, grants=grants)
+        # A lone update returns what it left; what a transaction leaves can only be expected.
+        after = spending.after_charge(state, amounts, self.request) if self.is_atomic else state
+        return Write((update,), state, after, amounts)
 
     # --- buckets that carry believable limits --------------------------------------------------------
 
@@ -82,46 +90,37 @@ class Planner:
         if not level.verified:
             if not _can_ever_grant(state.limits, amounts):
                 return self.read(level)
-            refused = self.knowledge.refused_bucket(level.entity_id, self.resource, now_ms)
-            # Another thread may have seen it under other limits since.
-            is_of_these = refused is not None and refused.stamp == state.stamp
-            if refused is not None and is_of_these and not spending.can_grant(refused, amounts, now_ms):
-                level.state = refused
+            refuses = self.knowledge.may_refuse(level.refused_at_ms, now_ms)
+            if refuses and not spending.can_grant(state, amounts, now_ms):
                 return Refuse(amounts, cached=True)
-            return self._send_charge(level, state, amounts)
+            return self._spend(level, state, amounts)
         self._check(level, state.limits, amounts)
         if not spending.can_grant(state, amounts, now_ms):
             return Refuse(amounts, cached=False)
-        return self._send_charge(level, state, amounts)
+        return self._spend(level, state, amounts)
 
-    def _charge_under_defaults(self, level: Level, state: Bucket) -> Step:
+    def _charge_under_defaults(self, level: Level, state: Bucket, defaults: Defaults | None) -> Step:
         """Spend from a bucket limited by defaults or by the call, if that is still what limits it."""
-        read = Read(reading.defaults_keys(self.resource))
-        defaults = self._defaults()
         if defaults is None:
-            return read
+            return self._read_defaults()
         resolved = reading.resolve_defaults(defaults, self.inline)
         scope = stamps.scope_of(state.stamp)
         is_fresh = self.fresh_defaults is not None
         if resolved is None:
             if is_fresh or scope == stamps.INLINE:
                 raise NoLimitsConfigured(level.entity_id, self.resource)
-            return read
+            return self._read_defaults()
         if resolved.stamp == state.stamp:
             return self._charge(level, state, self.wanted)
         if is_fresh or stamps.replaces(resolved.stamp, state.stamp):
             return self._rebase(level, state, resolved)
-        return read
+        return self._read_defaults()
 
-    def _send_charge(self, level: Level, state: Bucket, amounts: Amounts) -> Write:
-        key = schema.bucket_key(level.entity_id, self.resource)
+    def _spend(self, level: Level, state: Bucket, amounts: Amounts) -> Spend | Write:
         if level.verified and holding.must_clear_first(state, amounts):
+            key = schema.bucket_key(level.entity_id, self.resource)
             return self._clear(key, state, holding.clearable(state, state.limits, self.request.now_ms))
-        grants = self.grants(amounts)
-        update = spending.charge(key, state, amounts, self.request, hold_parent=self.cascades, grants=grants)
-        # A lone update returns what it left; what a transaction leaves can only be expected.
-        after = spending.after_charge(state, amounts, self.request) if self.is_atomic else state
-        return Write((update,), state, after, amounts)
+        return Spend(state, amounts)
 
     def _clear(self, key: Key, state: Bucket, gone: list[tuple[str, str]]) -> Write:
         some = gone[: holding.MAX_CLEARED]
@@ -141,7 +140,7 @@ class Planner:
         guessed = None if defaults is None else reading.resolve_defaults(defaults, self.inline)
         if guessed is None or not _can_ever_grant(guessed.limits, self.wanted):
             return self.read(level)
-        return self._send_charge(level, lifecycle.assume(guessed, self.parent_hint), self.wanted)
+        return self._spend(level, lifecycle.assume(guessed, self.parent_hint), self.wanted)
 
     def _plan_by_record(self, level: Level) -> Step:
         """Plan an ancestor of which no write will check anything: believe its record for a while."""
@@ -149,7 +148,7 @@ class Planner:
             known = self.knowledge.ancestor(level.entity_id, self.resource, self.request.now_ms)
             if known is None or not known.limit_names.isdisjoint(self.wanted):
                 return self.read(level)
-            self.belief.ancestors.add(level.entity_id)
+            self.belief.ancestors[level.entity_id] = None
             if known.is_disabled:
                 raise Disabled(level.entity_id, self.resource)
             level.parent_id = known.parent_id
@@ -175,13 +174,14 @@ class Planner:
 
     # --- what is disabled ----------------------------------------------------------------------------
 
-    def _check_resource(self) -> None:
-        """Refuse where the resource is disabled for everybody; where that is not known, see to it."""
+    def _check_resource(self) -> Defaults | None:
+        """Return the defaults; refuse where they disable the resource, see to it where they are not known."""
         self.belief.defaults = True
         defaults = self._defaults()
         self.belief.is_unknown = defaults is None
         if defaults is not None and defaults.is_disabled:
             raise Disabled(None, self.resource)
+        return defaults
 
     def _check_disabled(self, level: Level, state: Bucket) -> None:
         """Refuse where a bucket was just seen to be disabled; forget that it was where that is long ago."""
@@ -246,11 +246,14 @@ class Planner:
             return NOTHING
         defaults = self._defaults()
         if defaults is None:
-            return Read(reading.defaults_keys(self.resource))
+            return self._read_defaults()
         resolved = reading.resolve_defaults(defaults, self.inline)
         if resolved is None:
             raise NoLimitsConfigured(level.entity_id, self.resource)
         return resolved
+
+    def _read_defaults(self) -> Read:
+        return Read(reading.defaults_keys(self.resource))
 
     def _defaults(self) -> Defaults | None:
         if self.fresh_defaults is not None:
@@ -265,14 +268,15 @@ class Planner:
 
     def _check(self, level: Level, limits: Limits, amounts: Amounts) -> None:
         for name, cost in amounts.items():
-            if name not in limits:
+            limit = limits.get(name)
+            if limit is None:
                 raise InvalidRequest(
                     f"consume.{name}", f"no such limit of {level.entity_id}; it has {', '.join(limits)}"
                 )
-            if cost > limits[name].capacity:
+            if cost > limit.capacity:
                 raise InvalidRequest(
                     f"consume.{name}",
-                    f"{cost} is above the capacity of {level.entity_id}, {limits[name].capacity}",
+                    f"{cost} is above the capacity of {level.entity_id}, {limit.capacity}",
                     unprocessable=True,
                 )
         if holding.takes_too_many(limits, amounts):
@@ -282,6 +286,8 @@ class Planner:
 
 
 def _can_ever_grant(limits: Limits, amounts: Amounts) -> bool:
-    return all(
-        name in limits and cost <= limits[name].capacity for name, cost in amounts.items()
-    ) and not holding.takes_too_many(limits, amounts)
+    for name, cost in amounts.items():
+        limit = limits.get(name)
+        if limit is None or cost > limit.capacity:
+            return False
+    return not holding.takes_too_many(limits, amounts)

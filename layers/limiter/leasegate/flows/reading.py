@@ -7,17 +7,17 @@ defaults, limits given with the call. An ancestor is limited only by limits set 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from .. import schema, stamps
 from ..errors import LeasegateError
+from ..frozen import frozen
 from ..knowledge import Ancestor, Defaults, Knowledge
 from ..limits import Limits
 from ..operations import Condition, Equals, Failed, Found, Item, Key, NotExists, Outcome, Page
 from ..schema import Bucket, Entity, StoredLimits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resolved:
     """The limits that hold, and the stamp that says where they came from."""
 
@@ -25,7 +25,7 @@ class Resolved:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntityReading:
     """An entity's record and its own limits (deleted ones too), as one BatchGetItem returned them: no snapshot."""
 

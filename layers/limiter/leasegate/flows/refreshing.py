@@ -14,8 +14,9 @@ from . import reading
 class Belief:
     """The aged knowledge that the plans of one acquire rest on: the defaults, and ancestors by entity id.
 
-    ``is_unknown`` tells that nothing is known of the resource's state: whoever spends must find out, but under
-    limits of its own it need not wait for that. ``fresh`` is what was found out beside a write.
+    ``ancestors`` is a dictionary for the sake of its order. ``is_unknown`` tells that nothing is known of the
+    resource's state: whoever spends must find out, but under limits of its own it need not wait for that.
+    ``fresh`` is what was found out beside a write.
     """
 
     resource: str
@@ -24,7 +25,7 @@ class Belief:
     defaults: bool = False
     is_unknown: bool = False
     fresh: Defaults | None = None
-    ancestors: set[str] = field(default_factory=set)
+    ancestors: dict[str, None] = field(default_factory=dict)
 
     def due_refresh(self) -> BatchGet | None:
         """Return a read of what is to be renewed by now, if this acquire is the one to do it."""

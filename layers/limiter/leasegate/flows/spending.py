@@ -11,12 +11,13 @@ emptier than ``ttl`` covers must move it. A day's grace keeps that down to about
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from .. import bucket as arithmetic
 from .. import concurrency, schema
 from ..concurrency import Holders
+from ..frozen import frozen
 from ..limits import Limit, Limits
 from ..operations import (
     Add,
@@ -45,11 +46,13 @@ from .reading import as_read
 GRACE_S: Final = 86_400
 """How long after it is full again DynamoDB may delete a bucket, in seconds."""
 
+_NEXT_VERSION: Final = Add(schema.VERSION, 1)
+
 type Amounts = Mapping[str, int]
 """Tokens by limit name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What makes a write recognisable when it is repeated, and the clock reading that it carries.
 
@@ -211,7 +214,7 @@ def after_charge(state: Bucket, amounts: Amounts, request: Request) -> Bucket:
     state = after_correction(state, spent, {}, request)
     if not entering:
         return state
-    holders = {name: state.holders.get(name, {}) for name in state.holders.keys() | entering.keys()}
+    holders = {name: state.holders.get(name, {}) for name in (*state.holders, *entering)}
     return replace(
         state, holders={name: {**present, **entering.get(name, {})} for name, present in holders.items()}
     )
@@ -226,7 +229,16 @@ def after_correction(state: Bucket, amounts: Amounts, leaving: HolderIds, reques
             tats[name] = arithmetic.spend(limit, tats.get(name), tokens, request.now_ms)
         elif name in tats:
             tats[name] += tokens * limit.period_ms
-    return replace(state, tats=tats, holders=holding.without(state.holders, leaving), version=state.version + 1)
+    return Bucket(
+        stamp=state.stamp,
+        limits=state.limits,
+        tats=tats,
+        parent_id=state.parent_id,
+        version=state.version + 1,
+        expires_at_s=state.expires_at_s,
+        requests=state.requests,
+        holders=holding.without(state.holders, leaving) if leaving else state.holders,
+    )
 
 
 def summed(amounts: Iterable[Amounts]) -> dict[str, int]:
@@ -240,8 +252,9 @@ def summed(amounts: Iterable[Amounts]) -> dict[str, int]:
 
 def can_grant(state: Bucket, amounts: Amounts, now_ms: int) -> bool:
     """Say whether every amount is there now."""
+    limits = state.limits
     for name, cost in amounts.items():
-        limit = state.limits[name]
+        limit = limits[name]
         if limit.is_concurrent:
             if cost > max(0, concurrency.places_available(limit, state.holders.get(name, {}), now_ms)):
                 return False
@@ -252,10 +265,11 @@ def can_grant(state: Bucket, amounts: Amounts, now_ms: int) -> bool:
 
 def covering_s(limits: Limits, now_ms: int, tats: Mapping[str, int] | None = None) -> int:
     """Return the second by which every limit is full again, whatever of its capacity (or ``tats``) is spent."""
-    full_at_ms = max(now_ms + limit.refill_ms for limit in limits.values())
-    for name, tat in (tats or {}).items():
-        if name in limits:
-            full_at_ms = max(full_at_ms, arithmetic.full_at_ms(limits[name], tat, now_ms))
+    full_at_ms = now_ms + max([limit.refill_ms for limit in limits.values()])
+    if tats:
+        for name, tat in tats.items():
+            if name in limits:
+                full_at_ms = max(full_at_ms, arithmetic.full_at_ms(limits[name], tat, now_ms))
     return -(-full_at_ms // 1000)
 
 
@@ -294,10 +308,7 @@ def _extend(changes: list[Change], conditions: list[Condition], expires_at_s: in
 
 
 def _bucket_update(key: Key, changes: list[Change], conditions: list[Condition], request: Request) -> Update:
-    conditions.append(NotEquals(request.attribute, request.id))
-    changes += (
-        Add(schema.VERSION, 1),
-        Set(schema.WRITTEN_AT, request.now_ms),
-        Set(request.attribute, request.id),
-    )
+    slot = request.attribute
+    conditions.append(NotEquals(slot, request.id))
+    changes += (_NEXT_VERSION, Set(schema.WRITTEN_AT, request.now_ms), Set(slot, request.id))
     return Update(key, tuple(changes), AllOf(tuple(conditions)))

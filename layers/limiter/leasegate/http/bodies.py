@@ -2,22 +2,34 @@
 
 Every mistake raises :class:`InvalidRequest` with the path of the field (``consume.tpm``, ``limits[1].burst``;
 ``body`` for what is no JSON object at all). Nothing is guessed: no unknown fields, no numbers as strings, no
-``1.0`` for ``1``.
+``1.0`` for ``1``, and no other media type that happens to look like JSON.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
 from ..errors import InvalidRequest
 
 MAX_BODY_BYTES: Final = 65_536
 
+CONTENT_TYPE: Final = "Content-Type"
+
 _MAX_PATH_LENGTH: Final = 100
+_MAX_DIGITS: Final = 40
+"""More than any number here may have."""
+_JSON: Final = re.compile(
+    r"application/(?:[a-z0-9.-]+\+)?json(?: *; *charset=\"?utf-8\"?)?", re.ASCII | re.IGNORECASE
+)
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The body says of itself that it is no JSON."""
 
 
 class Object(dict[str, object]):
@@ -37,6 +49,12 @@ def read_body(body: str | None, *, is_base64: bool = False) -> object:
     Objects are :class:`Object`, for :func:`read_object` to look into.
     """
     return _parse_json(_decode(body, is_base64))
+
+
+def check_content_type(values: Sequence[str]) -> None:
+    """Refuse a body that its header calls something else than JSON; one that is not called anything may be."""
+    if len(values) > 1 or any(not _JSON.fullmatch(value.strip()) for value in values):
+        raise UnsupportedMediaType(CONTENT_TYPE, "must be application/json, in UTF-8")
 
 
 def read_object(
@@ -81,8 +99,13 @@ def _decode(body: str | None, is_base64: bool) -> str:
             body = data.decode()
         except ValueError as error:
             raise InvalidRequest("body", "must be base64 of UTF-8") from error
+    elif "\ufffd" in body:
+        # The gateway puts it where bytes were no UTF-8.
+        raise InvalidRequest("body", "must be UTF-8; a U+FFFD that is meant is written \\ufffd")
     if len(data) > MAX_BODY_BYTES:
         raise InvalidRequest("body", f"must be at most {MAX_BODY_BYTES} bytes")
+    if body.startswith("\ufeff"):
+        raise InvalidRequest("body", "must not begin with a byte order mark")
     return body
 
 
@@ -91,8 +114,6 @@ def _parse_json(text: str) -> object:
         value: object = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidRequest("body", f"must be JSON: {error.msg} at character {error.pos}") from error
-    except ValueError as error:
-        raise InvalidRequest("body", "must be JSON with numbers of fewer digits") from error
     except RecursionError as error:
         raise InvalidRequest("body", "must not be nested so deeply") from error
     return value
@@ -102,4 +123,11 @@ def _refuse_constant(name: str) -> NoReturn:
     raise InvalidRequest("body", f"must be JSON, which has no {name}")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=Object, parse_constant=_refuse_constant)
+def _read_integer(digits: str) -> int:
+    # Python reads no more than 4,300. Cut, such a number is still too great for any field, which then says so.
+    return int(digits[:_MAX_DIGITS])
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=Object, parse_constant=_refuse_constant, parse_int=_read_integer
+)

@@ -19,11 +19,14 @@ from ..errors import (
     StoreThrottled,
     StoreUnavailable,
 )
+from .bodies import UnsupportedMediaType
 from .limits import write_availability
 from .ratelimit import HeaderStyle, list_policies, name_policy, seconds, write_fields
 from .routing import RouteNotFound
 
 ROUND_TRIPS: Final = "Leasegate-Round-Trips"
+DEGRADED: Final = "Leasegate-Degraded"
+"""Stands on an answer that was given without the table."""
 
 _PROBLEM_TYPES: Final = "https://iana.org/assignments/http-problem-types"
 _QUOTA_EXCEEDED: Final = f"{_PROBLEM_TYPES}#quota-exceeded"
@@ -33,6 +36,7 @@ _STATUSES: Final[Mapping[type, HTTPStatus]] = {
     RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     Disabled: HTTPStatus.FORBIDDEN,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Conflict: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.UNPROCESSABLE_CONTENT,
     NotFound: HTTPStatus.NOT_FOUND,
@@ -42,7 +46,7 @@ _STATUSES: Final[Mapping[type, HTTPStatus]] = {
 }
 """The status of an error is that of the nearest class above it."""
 
-_THROTTLED_RETRY_S: Final = 1
+_UNAVAILABLE_RETRY_S: Final = 1
 _MAX_DETAIL_LENGTH: Final = 500
 """A reason may repeat what the caller sent, perhaps thousands of digits of it."""
 
@@ -90,9 +94,11 @@ def reply_to_error(error: Exception, style: HeaderStyle = "standard") -> Reply:
                     "type": _REDUCED_CAPACITY,
                     "title": "Request refused while capacity is reduced",
                     "detail": "The table does not answer, and requests are refused until it does.",
+                    "granted": False,
+                    "degraded": True,
                     "retry_after_ms": error.retry_after_ms,
                 },
-                {"Retry-After": _retry_after(error.retry_after_ms)},
+                {"Retry-After": _retry_after(error.retry_after_ms), DEGRADED: "true"},
                 ("Refused", "Degraded"),
             )
         case RouteNotFound():
@@ -105,10 +111,9 @@ def reply_to_error(error: Exception, style: HeaderStyle = "standard") -> Reply:
         case NotFound() | Conflict() | IdempotencyConflict():
             return _problem(_status_of(error), {"detail": str(error)})
         case StoreThrottled():
-            detail = {"detail": "The table is busy." + _doubt(error)}
-            return _problem(_status_of(error), detail, {"Retry-After": str(_THROTTLED_RETRY_S)})
+            return _reply_without_table("The table is busy.", error)
         case StoreUnavailable():
-            return _problem(_status_of(error), {"detail": "The table did not answer in time." + _doubt(error)})
+            return _reply_without_table("The table did not answer in time.", error)
     return _problem(_status_of(error), {"detail": "The request could not be answered. The cause was logged."})
 
 
@@ -144,16 +149,18 @@ def _reply_to_refusal(error: RateLimitExceeded, style: HeaderStyle) -> Reply:
     )
 
 
+def _reply_without_table(reason: str, error: StoreError) -> Reply:
+    doubt = " It may have been done all the same." if error.maybe_applied else ""
+    headers = {"Retry-After": str(_UNAVAILABLE_RETRY_S)}
+    return _problem(_status_of(error), {"detail": reason + doubt}, headers, ("Failed", "Unavailable"))
+
+
 def _status_of(error: Exception) -> HTTPStatus:
     return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
 
 
 def _retry_after(retry_after_ms: int) -> str:
     return str(max(1, seconds(retry_after_ms)))
-
-
-def _doubt(error: StoreError) -> str:
-    return " It may have been done all the same." if error.maybe_applied else ""
 
 
 def _problem(

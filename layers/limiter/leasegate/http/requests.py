@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import InvalidRequest
-from .bodies import read_body, read_object
+from .bodies import CONTENT_TYPE, check_content_type, read_body, read_object
 from .idempotency import IDEMPOTENCY_KEY, read_key
 from .routing import Route
 
@@ -58,6 +58,8 @@ class Request:
             raise InvalidRequest(IDEMPOTENCY_KEY, f"is not taken here; {self.route.instead_of_key}")
         if self.body and self.route.body is None:
             raise InvalidRequest("body", "must be empty")
+        if self.body:
+            check_content_type(self.headers.get(CONTENT_TYPE.lower(), ()))
 
     @property
     def entity_id(self) -> str:

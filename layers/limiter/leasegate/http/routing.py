@@ -27,7 +27,7 @@ class Route:
         operation: names the operation, in code as in the document.
         summary: what it does, in a sentence.
         answers: the answers to success: the name of the body, or None without one, by status.
-        problems: the statuses of its own problems; 400, 500 and 503 are everybody's.
+        problems: the statuses of its own problems; 400, 500 and 503 are everybody's, 415 of all that take a body.
         query: the parameters that the query may have.
         headers: the headers that it takes, besides those of all HTTP.
         instead_of_key: what to do where it is not safe to repeat and an Idempotency-Key is refused; else empty.

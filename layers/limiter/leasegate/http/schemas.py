@@ -11,7 +11,7 @@ from typing import Final
 from ..durable import MAX_EXPIRES_S
 from ..flows.tickets import MAX_TICKET_LENGTH
 from ..flows.usage import METRICS
-from ..identifiers import MAX_TOKENS
+from ..identifiers import DOT_SEGMENTS, MAX_TOKENS
 from ..limiter import MAX_BATCH
 from ..limits import MAX_CONCURRENT, MAX_LEASE_S, MAX_LIMITS, MAX_PERIOD_MS
 from ..records import LEVELS
@@ -79,7 +79,9 @@ _TOKENS: Final = _integer(1, MAX_TOKENS)
 _BY_LIMIT: Final[Schema] = {"propertyNames": ref("LimitName"), "minProperties": 1, "maxProperties": MAX_LIMITS}
 
 _IDENTIFIERS: Final[Mapping[str, Schema]] = {
-    "Identifier": _string("An entity or a resource.", pattern="^[A-Za-z0-9._:@+-]{1,256}$"),
+    "Identifier": _string(
+        "An entity or a resource.", pattern="^[A-Za-z0-9._:@+-]{1,256}$", **{"not": {"enum": list(DOT_SEGMENTS)}}
+    ),
     "LimitName": _string("A limit.", pattern="^[a-z0-9_-]{1,32}$"),
     "LeaseId": _string(
         "A durable lease, opaque: characters of A-Z a-z 0-9 . _ -",
@@ -408,7 +410,15 @@ _PROBLEM: Final[Mapping[str, Schema]] = {
 }
 
 _PROBLEMS: Final[Mapping[str, Schema]] = {
-    "Problem": _object(_PROBLEM, {"retry_after_ms": _integer(0)}, "RFC 9457."),
+    "Problem": _object(
+        _PROBLEM,
+        {
+            "retry_after_ms": _integer(0),
+            "granted": {"const": False},
+            "degraded": {"const": True, "description": "Refused without the table, which does not answer."},
+        },
+        "RFC 9457.",
+    ),
     "InvalidRequest": _object(
         {**_PROBLEM, "field": _string("The path of what is wrong; body, where it is the body as such.")}
     ),

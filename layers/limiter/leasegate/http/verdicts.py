@@ -15,9 +15,7 @@ from ..states import Availability
 from .idempotency import REPLAYED
 from .limits import write_availability
 from .ratelimit import HeaderStyle, list_policies, write_fields
-from .replies import Reply, reply_with
-
-DEGRADED: Final = "Leasegate-Degraded"
+from .replies import DEGRADED, Reply, reply_with
 
 _OF_THE_WHOLE: Final = "Cache-Control"
 """A header that stands on a batch, and not on each of its verdicts."""

@@ -24,9 +24,10 @@ class Repository(Protocol):
     def execute(self, operations: tuple[Operation, ...], *, timeout_ms: int) -> tuple[Outcome, ...]:
         """Execute one round trip and return its outcomes, in the order of the operations.
 
-        No attempt begins later than ``timeout_ms`` from now. What the store answers, or fails to answer, never
-        raises: it is the outcome of that operation alone, :class:`~leasegate.operations.Failed` at worst, so
-        that what its neighbours were granted is not lost. Operations that no store could execute (a float, the
-        same key twice in a transaction) are mistakes in the program: they raise ``TypeError`` or ``ValueError``.
+        No attempt begins later than ``timeout_ms`` from now, and none goes on past it. What the store answers, or
+        fails to answer, never raises: it is the outcome of that operation alone,
+        :class:`~leasegate.operations.Failed` at worst, so that what its neighbours were granted is not lost.
+        Operations that no store could execute (a float, the same key twice in a transaction) are mistakes in the
+        program: they raise ``TypeError`` or ``ValueError``.
         """
         ...

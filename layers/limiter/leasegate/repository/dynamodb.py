@@ -16,7 +16,10 @@ from botocore.config import Config
 from ..errors import StoreError, StoreUnavailable
 from ..operations import Failed, Found, Item, Key, Operation, Outcome
 from .calls import Call, Desk
+from .checksums import check_answers
+from .deadlines import Deadline, bound_attempts, deadline
 from .failures import STORE_FAILURES, classify
+from .quota import RetryQuota
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,7 +53,7 @@ def carry_context[**P, T](function: Callable[P, T], /) -> Callable[P, T]:
 
 
 def client_config(
-    *, connect_timeout_s: float = 1.0, read_timeout_s: float = 1.0, workers: int = WORKERS
+    *, connect_timeout_s: float = 0.5, read_timeout_s: float = 0.7, workers: int = WORKERS
 ) -> Config:
     """Return the settings of the client that suits a :class:`DynamoRepository`.
 
@@ -59,9 +62,11 @@ def client_config(
         client = boto3.client("dynamodb", config=client_config())
 
     The SDK's own retries are off: the repository's know the caller's time and say what may have been applied. The
-    timeouts are for one attempt. Connections suffice for ``workers`` threads of the repository and as many
-    callers. A fixed user agent and no validation of parameters, which the repository builds itself, save a
-    fifth of the client's CPU time for a call.
+    timeouts are for one attempt whose caller has more time than that. DynamoDB answers in some 5 ms and nearly
+    always in 50, so they are long enough; and short enough that an attempt which hangs since before the table came
+    back is given up, and repeated, within a second of its return. Connections suffice for ``workers`` threads of
+    the repository and as many callers. A fixed user agent and no validation of parameters, which the repository
+    builds itself, save a fifth of the client's CPU time for a call.
     """
     return Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -82,11 +87,11 @@ class DynamoRepository:
     ``with``.
 
     What DynamoDB throttles, answers with 5xx or does not answer is repeated with full jitter, the same request
-    each time, while an attempt can begin within ``timeout_ms``; the last one may outlast it by the client's own
-    timeouts. That a repetition is harmless is for the operation to ensure (a request id in its condition, a
-    transaction's token). So a client whose own retries are on works too, but it waits out of the repository's
-    sight and past the time that the caller has, and a failure to connect may hide an attempt that was
-    applied. Use :func:`client_config`.
+    each time, while an attempt can begin within ``timeout_ms`` and the process's quota of retries lasts
+    (:mod:`~leasegate.repository.quota`); no attempt outlasts that time (:mod:`~leasegate.repository.deadlines`).
+    That a repetition is harmless is for the operation to ensure (a request id in its condition, a transaction's
+    token). So a client whose own retries are on works too, but it repeats out of the repository's sight, and a
+    failure to connect may hide an attempt that was applied. Use :func:`client_config`.
     """
 
     def __init__(
@@ -107,7 +112,10 @@ class DynamoRepository:
         tracer that keeps its place in thread-local storage gives its own. ``sleep`` (seconds), ``draw`` (0 to
         1, for jitter) and ``monotonic_ns`` are the world's, unless a test brings its own.
         """
+        bound_attempts(client)
+        check_answers(client)
         self._desk = Desk(client, table_name)
+        self._quota = RetryQuota()
         self._observer = observer
         self._max_workers = max_workers
         self._carry = carry
@@ -150,35 +158,48 @@ class DynamoRepository:
             for call in calls[1:]:
                 futures.append(self._workers().submit(self._carry(self._answer), call, deadline_ns))  # noqa: PERF401 - those submitted must be known if one is not
             first = self._answer(calls[0], deadline_ns)
-            wait(futures)
+            wait(futures, timeout=max(0, deadline_ns - self._monotonic_ns()) / _NS_PER_S)
         except BaseException:
             for future in futures:
                 future.cancel()  # those that no worker has begun
             wait(futures)
             raise
-        return [first, *[future.result() for future in futures]]
+        # A worker may be busy with calls that have more time than these.
+        return [first, *[_out_of_time() if future.cancel() else future.result() for future in futures]]
 
     def _answer(self, call: Call, deadline_ns: int) -> Outcome:
-        """Repeat a call until it has an answer, or no time is left to begin another attempt."""
+        """Repeat a call until it has an answer, or no time is left for another attempt, or no quota."""
+        due = Deadline(deadline_ns, self._monotonic_ns)
+        token = deadline.set(due)
+        try:
+            return _out_of_time() if due.is_over() else self._attempt(call, due)
+        finally:
+            deadline.reset(token)
+
+    def _attempt(self, call: Call, due: Deadline) -> Outcome:
         maybe_applied = False
         backoff_s = _BACKOFF_FIRST_S
         attempt = 1
-        if self._monotonic_ns() >= deadline_ns:
-            return Failed(StoreUnavailable("no time was left to ask DynamoDB"))
+        taken = 0
         while True:
             try:
-                return call.send() if attempt == 1 else _send_again(call, attempt)
+                outcome = call.send() if attempt == 1 else _send_again(call, attempt)
             except STORE_FAILURES as error:
                 failure = classify(error)
                 if failure is None:
                     raise
                 cause = error
+            else:
+                self._quota.give_back(taken)
+                return outcome
             maybe_applied |= failure.maybe_applied and call.writes
             pause_s = self._draw() * backoff_s
-            if not failure.is_transient or self._monotonic_ns() + pause_s * _NS_PER_S >= deadline_ns:
+            cost = failure.retry_cost
+            if not failure.is_transient or due.is_over(after_s=pause_s) or not self._quota.take(cost):
                 return Failed(_caused(failure.error(str(cause), maybe_applied=maybe_applied), cause))
             self._sleep(pause_s)
             backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+            taken += cost
             attempt += 1
 
     def _workers(self) -> ThreadPoolExecutor:
@@ -201,6 +222,10 @@ class DynamoRepository:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _out_of_time() -> Failed:
+    return Failed(StoreUnavailable("no time was left to ask DynamoDB"))
 
 
 def _send_again(call: Call, attempt: int) -> Outcome:

@@ -5,6 +5,7 @@ The counterpart of ``expressions``, which compiles the same values to text for D
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..errors import StoreError
@@ -39,40 +40,89 @@ _MISSING: Final[Any] = object()
 def holds(condition: Condition, item: Item | None) -> bool:
     """Tell whether the condition holds of the item; None stands for an item that does not exist.
 
-    A comparison with a missing attribute, or with one that is no number, is false, as in DynamoDB. The kinds of
-    condition stand in the order in which a hot write has most of them.
+    A comparison with a missing attribute, or with one that is no number, is false, as in DynamoDB.
     """
-    match condition:
-        case Between():
-            number = _number(item, condition.attribute)
-            return number is not None and condition.low <= number <= condition.high
-        case Equals():
-            value = _attribute(item, condition.attribute)
-            return value is not _MISSING and same(value, condition.value)
-        case NotEquals():
-            value = _attribute(item, condition.attribute)
-            return value is _MISSING or not same(value, condition.value)
-        case AllOf():
-            return _all_hold(condition.conditions, item)
-        case AnyOf():
-            return _any_holds(condition.conditions, item)
-        case NotExists():
-            return item is None or condition.attribute not in item
-        case Below():
-            number = _number(item, condition.attribute)
-            return number is not None and number < condition.value
-        case AtMost():
-            number = _number(item, condition.attribute)
-            return number is not None and number <= condition.value
-        case AtLeast():
-            number = _number(item, condition.attribute)
-            return number is not None and number >= condition.value
-        case Exists():
-            return item is not None and condition.attribute in item
-        case ItemExists():
-            return item is not None
-        case ItemAbsent():
-            return item is None
+    return _TESTS[type(condition)](condition, item)
+
+
+def _all_hold(condition: AllOf, item: Item | None) -> bool:
+    if not condition.conditions:
+        raise ValueError("AllOf combines at least one condition")
+    for each in condition.conditions:  # noqa: SIM110 - all() over a generator costs a simulation more
+        if not _TESTS[type(each)](each, item):
+            return False
+    return True
+
+
+def _any_holds(condition: AnyOf, item: Item | None) -> bool:
+    if not condition.conditions:
+        raise ValueError("AnyOf combines at least one condition")
+    for each in condition.conditions:  # noqa: SIM110 - as above
+        if _TESTS[type(each)](each, item):
+            return True
+    return False
+
+
+def _equals(condition: Equals, item: Item | None) -> bool:
+    value = _attribute(item, condition.attribute)
+    return value is not _MISSING and same(value, condition.value)
+
+
+def _differs(condition: NotEquals, item: Item | None) -> bool:
+    value = _attribute(item, condition.attribute)
+    return value is _MISSING or not same(value, condition.value)
+
+
+def _is_between(condition: Between, item: Item | None) -> bool:
+    number = _number(item, condition.attribute)
+    return number is not None and condition.low <= number <= condition.high
+
+
+def _is_below(condition: Below, item: Item | None) -> bool:
+    number = _number(item, condition.attribute)
+    return number is not None and number < condition.value
+
+
+def _is_at_most(condition: AtMost, item: Item | None) -> bool:
+    number = _number(item, condition.attribute)
+    return number is not None and number <= condition.value
+
+
+def _is_at_least(condition: AtLeast, item: Item | None) -> bool:
+    number = _number(item, condition.attribute)
+    return number is not None and number >= condition.value
+
+
+def _has(condition: Exists, item: Item | None) -> bool:
+    return item is not None and condition.attribute in item
+
+
+def _has_not(condition: NotExists, item: Item | None) -> bool:
+    return item is None or condition.attribute not in item
+
+
+def _exists(_: ItemExists, item: Item | None) -> bool:
+    return item is not None
+
+
+def _is_absent(_: ItemAbsent, item: Item | None) -> bool:
+    return item is None
+
+
+_TESTS: Final[Mapping[type, Callable[[Any, Item | None], bool]]] = {
+    AllOf: _all_hold,
+    AnyOf: _any_holds,
+    Equals: _equals,
+    NotEquals: _differs,
+    Between: _is_between,
+    Below: _is_below,
+    AtMost: _is_at_most,
+    AtLeast: _is_at_least,
+    Exists: _has,
+    NotExists: _has_not,
+    ItemExists: _exists,
+    ItemAbsent: _is_absent,
+}
 
 
 def _attribute(item: Item | None, name: str) -> Value:
@@ -82,24 +132,6 @@ def _attribute(item: Item | None, name: str) -> Value:
 def _number(item: Item | None, attribute: str) -> int | None:
     value = None if item is None else item.get(attribute)
     return value if type(value) is int else None
-
-
-def _all_hold(conditions: tuple[Condition, ...], item: Item | None) -> bool:
-    if not conditions:
-        raise ValueError("AllOf combines at least one condition")
-    for condition in conditions:  # noqa: SIM110 - all() over a generator costs a simulation more
-        if not holds(condition, item):
-            return False
-    return True
-
-
-def _any_holds(conditions: tuple[Condition, ...], item: Item | None) -> bool:
-    if not conditions:
-        raise ValueError("AnyOf combines at least one condition")
-    for condition in conditions:  # noqa: SIM110 - as above
-        if holds(condition, item):
-            return True
-    return False
 
 
 def changed(item: Item | None, changes: tuple[Change, ...]) -> dict[str, Value]:
@@ -112,27 +144,43 @@ def changed(item: Item | None, changes: tuple[Change, ...]) -> dict[str, Value]:
     """
     if not changes:
         raise ValueError("an update needs at least one change")
+    if len({change.attribute for change in changes}) < len(changes):
+        raise ValueError(f"two changes of one attribute: {[change.attribute for change in changes]}")
     new: dict[str, Value] = {} if item is None else dict(item)
-    touched: set[str] = set()
     for change in changes:
-        attribute = change.attribute
-        if attribute in touched:
-            raise ValueError(f"two changes of one attribute: {attribute}")
-        touched.add(attribute)
-        match change:
-            case Set():
-                new[attribute] = stored(change.value)
-            case Add():
-                new[attribute] = _sum(new.get(attribute, _MISSING), change.value)
-            case Remove():
-                new.pop(attribute, None)
-            case Initialize():
-                new.setdefault(attribute, stored(change.value))
-            case Discard():
-                rest = _difference(new.pop(attribute, _MISSING), change.members)
-                if rest:
-                    new[attribute] = rest
+        _MAKERS[type(change)](change, new)
     return new
+
+
+def _set(change: Set, new: dict[str, Value]) -> None:
+    new[change.attribute] = stored(change.value)
+
+
+def _add(change: Add, new: dict[str, Value]) -> None:
+    new[change.attribute] = _sum(new.get(change.attribute, _MISSING), change.value)
+
+
+def _initialize(change: Initialize, new: dict[str, Value]) -> None:
+    new.setdefault(change.attribute, stored(change.value))
+
+
+def _discard(change: Discard, new: dict[str, Value]) -> None:
+    rest = _difference(new.pop(change.attribute, _MISSING), change.members)
+    if rest:
+        new[change.attribute] = rest
+
+
+def _remove(change: Remove, new: dict[str, Value]) -> None:
+    new.pop(change.attribute, None)
+
+
+_MAKERS: Final[Mapping[type, Callable[[Any, dict[str, Value]], None]]] = {
+    Set: _set,
+    Add: _add,
+    Initialize: _initialize,
+    Discard: _discard,
+    Remove: _remove,
+}
 
 
 def _difference(old: Value, members: frozenset[str]) -> frozenset[str]:

@@ -6,7 +6,7 @@ Decided by error code, HTTP status or exception class, never by a message.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from botocore.exceptions import (
@@ -26,6 +26,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
     ProxyConnectionError,
+    ReadTimeoutError,
     RefreshWithMFAUnsupportedError,
     SSOError,
     TokenRetrievalError,
@@ -35,6 +36,7 @@ from botocore.exceptions import ConnectionError as AnyConnectionError
 from botocore.parsers import ResponseParserError
 
 from ..errors import StoreDenied, StoreError, StoreThrottled, StoreUnavailable
+from .quota import RETRY_COST, TIMEOUT_COST
 
 CANCELLED: Final = "TransactionCanceledException"
 CONDITION_FAILED: Final = "ConditionalCheckFailed"
@@ -60,13 +62,17 @@ _THROTTLES: Final = frozenset(
         "RequestThrottledException",
         "RequestLimitExceeded",
         "TooManyRequestsException",
+    }
+)
+_CONFLICTS: Final = frozenset(
+    {
         "TransactionConflictException",
         "TransactionConflict",
         "TransactionInProgressException",
         "ReplicatedWriteConflictException",
     }
 )
-_THROTTLES_OF_WHAT_MAY_BE_APPLIED: Final = frozenset({"TransactionInProgressException"})
+_CONFLICTS_WITH_ITSELF: Final = frozenset({"TransactionInProgressException"})
 """An earlier attempt under the same token is still at work."""
 
 _OUTAGES: Final = frozenset(
@@ -104,7 +110,7 @@ _DENIALS: Final = frozenset(
     }
 )
 
-_NEVER_SENT: Final = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
+_NEVER_SENT: Final = (EndpointConnectionError, ProxyConnectionError)
 _CUT_OFF: Final = (AnyConnectionError, HTTPClientError, IncompleteReadError, ChecksumError, ResponseParserError)
 _NO_CREDENTIALS: Final = (
     CredentialRetrievalError,
@@ -125,18 +131,23 @@ class Failure:
     """What one failed attempt means.
 
     ``error`` is the class to report if no attempt is left; ``is_transient`` says that a repetition may help;
-    ``maybe_applied`` that a write may have happened nevertheless.
+    ``maybe_applied`` that a write may have happened nevertheless. ``retry_cost`` is what a repetition takes of the
+    quota: nothing after a conflict, for it is the answer of a table that is well, when two want one item at once.
     """
 
     error: type[StoreError]
     is_transient: bool = False
     maybe_applied: bool = False
+    retry_cost: int = RETRY_COST
 
 
 _THROTTLED: Final = Failure(StoreThrottled, is_transient=True)
-_THROTTLED_MAYBE_APPLIED: Final = Failure(StoreThrottled, is_transient=True, maybe_applied=True)
+_CONFLICT: Final = Failure(StoreThrottled, is_transient=True, retry_cost=0)
+_CONFLICT_MAYBE_APPLIED: Final = Failure(StoreThrottled, is_transient=True, maybe_applied=True, retry_cost=0)
 _UNREACHABLE: Final = Failure(StoreUnavailable, is_transient=True)
+_CONNECTION_TIMED_OUT: Final = Failure(StoreUnavailable, is_transient=True, retry_cost=TIMEOUT_COST)
 _CUT_SHORT: Final = Failure(StoreUnavailable, is_transient=True, maybe_applied=True)
+_TIMED_OUT: Final = Failure(StoreUnavailable, is_transient=True, maybe_applied=True, retry_cost=TIMEOUT_COST)
 _DENIED: Final = Failure(StoreDenied)
 _REJECTED: Final = Failure(StoreError)
 _UNREADABLE: Final = Failure(StoreError, maybe_applied=True)
@@ -149,7 +160,7 @@ def classify(error: Exception) -> Failure | None:
             failure = _classify_answer(error)
             if error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0) > 0:
                 # The client repeated it by itself; what became of the attempts before, it does not say.
-                return Failure(failure.error, failure.is_transient, maybe_applied=True)
+                return replace(failure, maybe_applied=True)
             return failure
         case Unanswered():
             return _THROTTLED
@@ -157,6 +168,10 @@ def classify(error: Exception) -> Failure | None:
             return _UNREADABLE  # the answer came, but could not be read
     if isinstance(error, _MISTAKES):
         return None
+    if isinstance(error, ConnectTimeoutError):
+        return _CONNECTION_TIMED_OUT
+    if isinstance(error, ReadTimeoutError):
+        return _TIMED_OUT
     if isinstance(error, _NEVER_SENT):
         return _UNREACHABLE
     if isinstance(error, _CUT_OFF):
@@ -187,8 +202,10 @@ def _classify_answer(error: ClientError) -> Failure:
 
 
 def _classify_code(code: str, status: int) -> Failure:
-    if code in _THROTTLES_OF_WHAT_MAY_BE_APPLIED:
-        return _THROTTLED_MAYBE_APPLIED
+    if code in _CONFLICTS_WITH_ITSELF:
+        return _CONFLICT_MAYBE_APPLIED
+    if code in _CONFLICTS:
+        return _CONFLICT
     if code in _THROTTLES or status == 429:
         return _THROTTLED
     if code in _OUTAGES or status >= 500:
@@ -207,7 +224,7 @@ def _classify_cancellation(codes: tuple[str, ...]) -> Failure:
     for failure in failures:
         if not failure.is_transient:
             return failure
-    return failures[0] if failures else _REJECTED
+    return max(failures, key=lambda failure: failure.retry_cost, default=_REJECTED)
 
 
 def error_code(error: ClientError) -> str:

@@ -80,12 +80,13 @@ class MemoryRepository:
         return outcomes
 
     def _answer(self, operation: Operation) -> Outcome:
+        # The kinds of operation stand in the order in which a simulation has most of them.
         match operation:
             case Update() | Put():
                 return self._write(operation)
-            case BatchGet(keys):
+            case BatchGet():
                 items = self._items
-                return Found({key: items[key] for key in keys if key in items})
+                return Found({key: items[key] for key in operation.keys if key in items})
             case Transact():
                 return self._transact(operation)
             case Get(key):
@@ -130,7 +131,7 @@ class MemoryRepository:
             written = {
                 action.key: self._written(action, self._items.get(action.key))
                 for action, refusal in zip(transaction.actions, refusals, strict=True)
-                if refusal is None and isinstance(action, Update | Put)
+                if refusal is None and isinstance(action, (Update, Put))
             }
         except StoreError as error:
             return Failed(error)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from ..concurrency import Holders
+from ..frozen import frozen
 from ..limits import Limit, Limits
 from ..operations import Item, Value
 from .attributes import (
@@ -34,7 +35,7 @@ from .attributes import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bucket:
     """The state of all limits of one entity and resource, as its item carried it.
 
@@ -90,8 +91,11 @@ class Entity:
 
 NO_ENTITY: Final = Entity()
 
+_STATE_INITIALS: Final = frozenset([prefix[0] for prefix in (TAT_PREFIX, REQUEST_PREFIX, HOLDER_PREFIX)])
+"""What the names begin with of which a bucket has many: a look at one letter passes over the rest of an item."""
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class StoredLimits:
     """The limits of one level under their version, the ms of the write that set them; deleted ones are empty."""
 
@@ -106,10 +110,12 @@ def parse_bucket(item: Item, known: Bucket | None = None) -> Bucket:
     requests: dict[str, str] = {}
     holders: dict[str, dict[str, int]] = {}
     for name, value in item.items():
-        if name.startswith(TAT_PREFIX):
-            tats[name[2:]] = cast("int", value)
-        elif name.startswith(REQUEST_PREFIX):
+        if name[0] not in _STATE_INITIALS:
+            continue
+        if name.startswith(REQUEST_PREFIX):
             requests[name] = cast("str", value)
+        elif name.startswith(TAT_PREFIX):
+            tats[name[2:]] = cast("int", value)
         elif name.startswith(HOLDER_PREFIX):
             _, limit_name, holder = name.split(".")
             holders.setdefault(limit_name, {})[holder] = cast("int", value)

@@ -95,6 +95,7 @@ class Call:
         round_trips: how many it made. has_ended: nobody waits for it any more.
         was_forgotten: a write of it was repeated after others had taken its slot.
         was_late: one was applied that it had given up, or had repeated with another outcome.
+        was_unanswered: it gave one up.
     """
 
     kind: str
@@ -114,6 +115,7 @@ class Call:
     has_ended: bool = False
     was_forgotten: bool = False
     was_late: bool = False
+    was_unanswered: bool = False
 
     @property
     def may_differ(self) -> bool:

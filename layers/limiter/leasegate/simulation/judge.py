@@ -87,7 +87,7 @@ class FamilyJudge:
         self.endings: Counter[str] = Counter()
         self.obedience = Obedience(skew_ms)
         self.checked = self.obedience.checked
-        self.forgotten = 0
+        self.may_differ = 0
         self._history = history
         self._entities = entities
         self._resources = resources
@@ -157,7 +157,7 @@ class FamilyJudge:
         """Hold a call to what it did, and keep what others may come back to."""
         error = call.error
         self.endings[f"{call.kind}: {type(error).__name__ if error else 'done'}"] += 1
-        self.forgotten += call.may_differ
+        self.may_differ += call.may_differ
         if error is not None and not isinstance(error, (StoreError, *_MAY_END[call.kind])):
             raise Violation(f"{call.kind} ended with {error!r}")
         match call.kind:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 import zlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ class Report:
     Attributes:
         seed: of which. steps: how many it took, its end included.
         endings: how calls ended, by kind. checked: what changes acquires were held to, how often.
-        forgotten: calls of which a write was repeated when nothing remembered it any more.
+        may_differ: calls of which a write came late, or was repeated when nothing remembered it any more.
         digest: of the table at the end; the same seed gives the same on any machine.
     """
 
@@ -33,12 +32,16 @@ class Report:
     steps: int
     endings: Mapping[str, int]
     checked: Mapping[str, int]
-    forgotten: int
+    may_differ: int
     digest: int
 
 
 class ViolationFound(Exception):
     """A history in which something happened that must not; ``story`` tells how it came to that."""
+
+    def __reduce__(self) -> tuple[type[ViolationFound], tuple[int, int, str, str]]:
+        """Let it come out of a process of its own."""
+        return ViolationFound, (self.seed, self.step, self.reason, self.story)
 
     def __init__(self, seed: int, step: int, reason: str, story: str) -> None:
         """Say which history, and when."""
@@ -71,7 +74,7 @@ def _play(seed: int, steps: int, faults: Faults, teller: Teller | None) -> Repor
     world.run(steps)
     world.calm_down()
     judge.close(world)
-    return Report(seed, world.step, judge.endings, judge.obedience.checked, judge.forgotten, _digest(world))
+    return Report(seed, world.step, judge.endings, judge.obedience.checked, judge.may_differ, _digest(world))
 
 
 def _tell(seed: int, steps: int, faults: Faults) -> Report:
@@ -94,11 +97,3 @@ def _digest(world: World) -> int:
         values = [(name, sorted(value) if isinstance(value, frozenset) else value) for name, value in item.items()]
         crc = zlib.crc32(repr((key, sorted(values, key=lambda each: each[0]))).encode(), crc)
     return crc
-
-
-def combined(reports: list[Report]) -> Counter[str]:
-    """Return how the calls of several histories ended."""
-    total: Counter[str] = Counter()
-    for report in reports:
-        total.update(report.endings)
-    return total

@@ -83,10 +83,10 @@ def _line(event: _Event, keys: Sequence[Key]) -> str:
     if event.operation is not None:
         named = " ".join(f"{key.pk}{key.sk}" for key in _keys(event.operation) if not keys or key in keys)
         text += f" {type(event.operation).__name__} {named:.120}"
-    return text if event.outcome is None else f"{text} -> {_outcome(event.outcome)}"
+    return text if event.outcome is None else f"{text} -> {_outcome(event.outcome, keys)}"
 
 
-def _outcome(outcome: Outcome) -> str:
+def _outcome(outcome: Outcome, keys: Sequence[Key]) -> str:
     match outcome:
         case Applied(item):
             return f"applied {_state(item)}"
@@ -98,7 +98,8 @@ def _outcome(outcome: Outcome) -> str:
         case Failed(error):
             return f"failed: {error}"
         case Found(items):
-            return f"found {len(items)}"
+            shown = "; ".join(_state(item) for key, item in items.items() if key in keys)
+            return f"found {len(items)}{f', {shown}' if shown else ''}"
     return type(outcome).__name__
 
 

@@ -224,6 +224,7 @@ class World:
         operation = message.operation
         if isinstance(operation, BatchGet):
             message.reply = self._read(message, operation)
+            self._tell(message.call, "reads", operation, message.reply)
             return
         call = message.call
         mark = _mark(operation)
@@ -288,6 +289,7 @@ class World:
         call = message.call
         thread.messages.remove(message)
         call.outcomes[message.place] = outcome
+        call.was_unanswered = call.was_unanswered or isinstance(outcome, Failed)
         _see(call, message.operation, outcome, self.now_ms)
         if not thread.messages:
             self._resume(thread, call)

@@ -1,0 +1,64 @@
+"""Measure an outage of the table: how long callers wait in it, what is admitted, and when it is over.
+
+    python -m scripts.outage --seconds 60
+
+DynamoDB Local stands behind a proxy which is dead for so long: a third of the time it refuses connections, a third
+it drops them, and in the end it hangs, which is the hardest to come back from. Eight threads go on asking three
+limiters, one for each ``on_unavailable``.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts import dynamodb_local
+from scripts.outage.measurement import measure
+from scripts.outage.proxy import proxy
+from scripts.outage.records import Record
+
+
+def render(records: Sequence[Record]) -> str:
+    """Write a table with a row for each limiter."""
+    lines = [
+        "| `on_unavailable` | calls | p50 | p99 | longest | first answer | 99 % answered | admitted exactly |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for record in records:
+        times = " | ".join(f"{record.percentile_ms(share):.0f} ms" for share in (0.5, 0.99, 1))
+        back = f"{record.first_answer_s * 1_000:.0f} ms | {record.recovered_s * 1_000:.0f} ms"
+        exact = "yes" if record.is_exact else "NO"
+        lines.append(f"| `{record.on_unavailable}` | {len(record.calls)} | {times} | {back} | {exact} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure and print; say by the status whether what was admitted is exact."""
+    arguments = argparse.ArgumentParser(prog="python -m scripts.outage", description="Measure an outage.")
+    arguments.add_argument("--seconds", type=float, default=60, help="how long it lasts")
+    arguments.add_argument("--deadline-ms", type=int, default=500, help="the time of each call")
+    arguments.add_argument("--threads", type=int, default=8, help="how many call at once")
+    given = arguments.parse_args()
+    logging.disable(logging.WARNING)  # one for each call
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dynamodb_local.running(Path(folder) / "dynamodb-local.log") as endpoint_url,
+        proxy(endpoint_url) as way,
+    ):
+        records = measure(endpoint_url, way, given.seconds, deadline_ms=given.deadline_ms, threads=given.threads)
+    print(
+        f"An outage of {given.seconds:g} s; every call has {given.deadline_ms} ms, {given.threads} threads call.\n"
+    )
+    print(render(records))
+    for record in records:
+        verdicts = ", ".join(f"{name} {count}" for name, count in sorted(record.verdicts.items()))
+        admission = record.admission
+        print(f"\n{record.on_unavailable}: {verdicts}; spent {admission.used} of {admission.bound} at most;")
+        print(f"before the outage an answer took {record.usual_ms:.0f} ms")
+    return 0 if all(record.is_exact for record in records) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""docs/proof.md: its commands run, and what it links to is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from leasegate.simulation.faults import ALL
+from leasegate.simulation.world import PROCESSES, THREADS
+from tests.command import Command
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "proof.md"
+TEXT = PAGE.read_text()
+COMMANDS = [
+    shlex.split(line)
+    for token in MarkdownIt("commonmark").parse(TEXT)
+    if token.type == "fence"
+    for line in token.content.splitlines()
+]
+
+
+def test_every_simulation_runs_if_only_for_a_little_while() -> None:
+    simulations = [arguments for program, *arguments in COMMANDS if program == "leasegate"]
+    assert len(simulations) == 2
+    for arguments in simulations:
+        shortened = {"--seeds": "2", "--steps": "300"}
+        options = [shortened.get(before, each) for before, each in zip(["", *arguments], arguments, strict=False)]
+        assert "0 violations" in Command()(*options, "--jobs", "1").stdout
+
+
+def test_the_world_is_as_large_as_the_page_says() -> None:
+    assert (PROCESSES, THREADS) == (4, 4)
+    assert "four processes of four threads" in TEXT
+    assert f"up to {2 * ALL.skew_ms / 1000} s" in TEXT
+
+
+def test_its_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", TEXT)
+    assert links
+    for link in links:
+        assert (PAGE.parent / link).exists(), link
