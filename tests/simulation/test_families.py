@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,45 +12,53 @@ from leasegate.flows.auditing import Signature
 from leasegate.flows.deletion import delete_chunk
 from leasegate.flows.entities import EntityChange, change_entity
 from leasegate.knowledge import Knowledge
-from leasegate.operations import Flow, Operation, Outcome
+from leasegate.operations import Flow, Operation
+from leasegate.simulation import Faults
+from leasegate.simulation.calls import Call, Thread
 from leasegate.simulation.descent import check_families
-from tests.simulation.world import Call, Client, Faults, World, seeds
+from leasegate.simulation.table import Change
+from leasegate.simulation.world import World
+from tests.simulation.histories import seeds
 
 SEEDS = 60
-STEPS = 3_000
+STEPS = 6_000
+PROCESSES = 6
 ENTITIES = tuple(f"entity-{number}" for number in range(9))
+FAULTS = Faults(lost_request=0.01, lost_reply=0.05, gives_up=0.1, skew_ms=400)
 
 
-@dataclass
 class Moves:
     """Drives changes of families; what ends is counted by how."""
 
-    world: World = field(init=False)
-    endings: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.endings: Counter[str] = Counter()
 
-    def next_call(self, world: World, client: Client) -> Call:
+    def next_call(self, world: World, thread: Thread) -> Call:
         """Move or create an entity, seldom delete one."""
-        client.requests += 1
-        signature = Signature("somebody", f"{client.number}-{client.requests}", world.clock(client))
-        entity_id = world.random.choice(ENTITIES)
+        process, chance = thread.process, world.chance
+        request = process.request(world.now_ms)
+        signature = Signature("somebody", request.id, request.now_ms)
+        entity_id = chance.choice(ENTITIES)
         flow: Flow[object]
-        if world.random.random() < 0.1:
-            flow = _delete(entity_id, signature, client.knowledge)
+        if chance.random() < 0.1:
+            flow = _delete(entity_id, signature, process.knowledge)
         else:
-            parent_id = world.random.choice((None, *(x for x in ENTITIES if x != entity_id)))
+            parent_id = chance.choice((None, *(x for x in ENTITIES if x != entity_id)))
             change = EntityChange(entity_id, parent_id, must_exist=None)
-            flow = change_entity(change, signature, client.knowledge)
-        return Call("change", entity_id, world.step, world.now_ms, flow)
+            flow = change_entity(change, signature, process.knowledge)
+        return Call("change", entity_id, flow, process, request, world.step, world.now_ms)
 
-    def executed(self, world: World, call: Call, operation: Operation, outcome: Outcome) -> None:
-        """Nothing is followed here."""
+    def applied(self, world: World, call: Call, operation: Operation, changes: Sequence[Change]) -> None:
+        """Look at the families after every write."""
+        check_families(world.table.items)
 
-    def ended(self, client: Client, call: Call) -> None:
-        """Count how changes end; and look at the families now and then."""
+    def ended(self, world: World, call: Call) -> None:
+        """Count how changes end."""
         assert isinstance(call.error, StoreError | Conflict | NotFound | InvalidRequest | None)
         self.endings[type(call.error).__name__ if call.error else "done"] += 1
-        if self.world.random.random() < 0.1:
-            check_families(self.world.repository.items)
+
+    def died(self, world: World, call: Call) -> None:
+        """Nothing is to be said of those."""
 
 
 def _delete(entity_id: str, signature: Signature, knowledge: Knowledge) -> Flow[object]:
@@ -67,16 +75,9 @@ def test_families_stay_trees_of_four_levels_whose_descendants_are_counted(group:
     endings: Counter[str] = Counter()
     for seed in group:
         moves = Moves()
-        moves.world = World(
-            seed,
-            clients=6,
-            faults=Faults(lost_request=0.001, lost_reply_repeated=0.05, lost_reply_unanswered=0.005),
-            next_call=moves.next_call,
-            ended=moves.ended,
-            executed=moves.executed,
-        )
-        moves.world.run(STEPS)
-        check_families(moves.world.repository.items)
+        world = World(seed, FAULTS, moves, moves, processes=PROCESSES, threads=1)
+        world.run(STEPS)
+        world.calm_down()
         endings += moves.endings
     assert endings["done"] > 1_500
     assert endings["InvalidRequest"] > 250

@@ -73,6 +73,17 @@ CONSUMES: Sequence[Amounts] = (
     {"tpm": 10, "images": 1},
 )
 ADJUSTMENTS: Sequence[Amounts] = ({"tpm": 9}, {"tpm": 700, "rpm": -3}, {"rpm": -2}, {"rpm": 30})
+ENDINGS = {
+    "done",
+    "died",
+    "InvalidRequest",
+    "LeaseExpired",
+    "LeaseNotFound",
+    "RateLimitExceeded",
+    "StoreThrottled",
+    "StoreUnavailable",
+}
+"""How calls end where nobody is disabled or deleted, and everybody has limits."""
 EXPIRIES_S = (None, 1, 5, 20, 60)
 
 
@@ -288,6 +299,7 @@ def test_every_lease_ends_once_with_all_that_it_spent_and_held(kind: str, group:
         )
         endings += judge.endings
         checked += judge.checked
+    assert {ending.rpartition(": ")[2] for ending in endings} <= ENDINGS
     assert_often(
         endings,
         {

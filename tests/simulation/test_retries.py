@@ -1,7 +1,7 @@
 """Histories in which three replies of ten are lost: what was granted is charged once, however often it is asked.
 
 Processes of several threads acquire from fifty buckets, in cascades and under limits that change. The table
-applies a write and then loses its reply, three times of ten. The repository repeats the write, up to three times;
+answers and then its reply gets lost, three times of ten. The repository repeats the request, up to three times;
 then the call ends without an answer. Under an idempotency key, whoever likes asks again until there is one.
 Without a key, a bucket recognises a write that is repeated by its last eight request ids: what that misses is
 counted here, and nothing else is charged twice. How often that was is logged:
@@ -13,39 +13,39 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from leasegate import Limit, RateLimitExceeded, StoreError, StoreUnavailable, schema
+from leasegate import Limit, RateLimitExceeded, StoreError, schema
 from leasegate.flows.acquire import acquire
 from leasegate.flows.auditing import Signature
 from leasegate.flows.entities import EntityChange, change_entity
 from leasegate.flows.grants import Ask, Cascade, Grant, Terms
 from leasegate.flows.limits_admin import set_entity_limits, set_resource_defaults
-from leasegate.flows.spending import Request
 from leasegate.knowledge import Knowledge
 from leasegate.limits import Limits, index_limits
-from leasegate.operations import (
-    Applied,
-    Failed,
-    Key,
-    Operation,
-    Outcome,
-    Put,
-    Refused,
-    Transact,
-    Update,
-)
-from leasegate.schema import REQUEST_SLOTS
-from tests.simulation.oracle import Ledger
-from tests.simulation.world import READS, START_MS, Call, Client, Faults, World
+from leasegate.operations import Key, Operation, Outcome, Refused, Set, Update
+from leasegate.simulation import Faults
+from leasegate.simulation.buckets import Buckets
+from leasegate.simulation.calls import Call, Thread
+from leasegate.simulation.history import Stream
+from leasegate.simulation.table import Change
+from leasegate.simulation.world import MOST_ATTEMPTS, World
 
 ACQUIRES = 10_000
-LOST_REPLIES = 0.3
-MOST_REPEATS = 3
-PROCESSES = 4
-THREADS = 4
+FAULTS = Faults(
+    lost_request=0,
+    late_request=0,
+    lost_reply=0.3,
+    throttled=0,
+    conflict=0,
+    unprocessed=0,
+    stale_read=0,
+    gives_up=0,
+    death=0,
+    skew_ms=200,
+)
 RESOURCE = "gpt-4"
 PROJECTS = tuple(f"project-{number}" for number in range(5))
 KEYS = tuple(f"key-{number}" for number in range(45))
@@ -59,118 +59,75 @@ type Tokens = Counter[tuple[Key, str]]
 
 
 @dataclass
-class Process:
-    """What the threads of one process share: its memory, its clock, and whose turn is which slot."""
-
-    knowledge: Knowledge
-    skew_ms: int
-    slots: Iterator[int]
-
-
-@dataclass
 class Sending:
-    """A write on its way: how often it was tried, and what it spent each time that it was applied."""
+    """A write on its way: how many of its replies were lost, and what it spent each time that it was applied.
 
-    tries: int = 0
+    ``is_known`` says whether its flow is told, or cannot be told, that it was applied.
+    """
+
+    operation: Operation
+    losses: int = 0
+    is_known: bool = True
     spent: list[Tokens] = field(default_factory=list)
 
 
-class LossyWorld(World):
-    """A world whose table loses the replies of writes; it follows what every bucket was charged.
+@dataclass
+class Sendings:
+    """Follows the writes of all calls; and what every bucket was charged, which is held to its limits.
 
     Attributes:
         twice: what was charged by repetitions of applied writes that the bucket did not recognise; ``repetitions``
             counts them.
     """
 
-    def __init__(self, seed: int, history: History) -> None:
-        super().__init__(
-            seed,
-            clients=PROCESSES * THREADS,
-            faults=Faults(lost_request=0, lost_reply_repeated=LOST_REPLIES, lost_reply_unanswered=0, skew_ms=200),
-            next_call=history.next_call,
-            ended=history.ended,
-            executed=lambda _world, _call, _operation, _outcome: None,
-        )
-        self.processes = [
-            Process(client.knowledge, client.skew_ms, itertools.count(self.random.randrange(REQUEST_SLOTS)))
-            for client in self.clients[:PROCESSES]
-        ]
-        for client in self.clients:
-            process = self.process_of(client)
-            client.knowledge, client.skew_ms = process.knowledge, process.skew_ms
-        self.ledger = Ledger()
-        self.twice: Tokens = Counter()
-        self.repetitions = 0
-        self.twice_of: dict[int, Tokens] = {}
-        self._sendings: dict[int, Sending] = {}
+    buckets: Buckets = field(default_factory=lambda: Buckets(Stream()))
+    twice: Tokens = field(default_factory=Counter)
+    repetitions: int = 0
+    _under_way: dict[int, dict[int, Sending]] = field(default_factory=dict)
 
-    def process_of(self, client: Client) -> Process:
-        return self.processes[client.number % PROCESSES]
+    def hear(self, step: int, call: Call, what: str, operation: Operation | None, outcome: Outcome | None) -> None:
+        """Take in that a write was executed, or its reply lost."""
+        if operation is None or what not in ("executes", "reply lost"):
+            return
+        sending = self._of(call, operation)
+        if what == "executes":
+            sending.is_known = not isinstance(outcome, Refused) or _is_recognised(operation, outcome)
+        else:
+            sending.losses += 1
+            sending.is_known = sending.is_known or sending.losses == MOST_ATTEMPTS
 
-    def request(self, client: Client) -> Request:
-        """Return a request as a limiter makes it, in the slot that is next in its process."""
-        client.requests += 1
-        slot = next(self.process_of(client).slots) % REQUEST_SLOTS
-        return Request(f"{client.number}-{client.requests}", slot, self.clock(client))
-
-    def run_until(self, is_done: Callable[[], bool]) -> None:
-        """Go on until it is done, then let every call that is under way come to its end without further losses."""
-        while not is_done():
-            self.now_ms += self.random.choice((0, 0, 1, 1, 2, 5))
-            self._advance(self.random.choice(self.clients), self._faults)
-        self.run(0)
-
-    def charged(self) -> Tokens:
-        """Return what the buckets say was spent."""
-        return Counter(
-            {
-                (key, name.removeprefix("u.")): cast("int", tokens)
-                for key, item in self.repository.items.items()
-                if key.pk.startswith("BUCKET#")
-                for name, tokens in item.items()
-                if name.startswith("u.")
-            }
-        )
-
-    def _execute(self, call: Call, place: int, faults: Faults) -> Outcome | None:
-        """Let the table execute an operation, and perhaps lose its reply; None where it will be repeated."""
-        operation = call.operations[place]
-        if isinstance(operation, READS):
-            return self.repository.execute((operation,), timeout_ms=1000)[0]
-        sending = self._sendings.setdefault(id(operation), Sending())
-        sending.tries += 1
-        is_remembered = bool(sending.spent) and self._remembers(operation)
-        (outcome,) = self.repository.execute((operation,), timeout_ms=1000)
-        if isinstance(outcome, Applied):
-            spent = self._follow(operation)
-            assert not (spent and is_remembered)
-            call.spent.update(spent)
-            sending.spent += [spent] if spent else []
-        if self.random.random() < faults.lost_reply_repeated:
-            if sending.tries <= MOST_REPEATS:
-                return None
-            outcome = Failed(StoreUnavailable("replies lost", maybe_applied=True))
-        del self._sendings[id(operation)]
-        self._count_twice(call, operation, outcome, sending)
-        return outcome
-
-    def _follow(self, operation: Operation) -> Tokens:
+    def apply(self, world: World, call: Call, operation: Operation, changes: Sequence[Change]) -> None:
+        """Take in what a write spent."""
         spent: Tokens = Counter()
-        actions = operation.actions if isinstance(operation, Transact) else (operation,)
-        for action in actions:
-            if isinstance(action, Update | Put) and action.key.pk.startswith("BUCKET#"):
-                changed = self.ledger.follow(action.key, self.repository._items[action.key])
-                spent.update({(action.key, name): tokens for name, tokens in changed.items() if tokens})
-        return spent
+        for change in changes:
+            if change.key.pk.startswith("BUCKET#"):
+                tokens = self.buckets.follow(call, change, world.step, world.now_ms)
+                spent.update({(change.key, name): count for name, count in tokens.items()})
+        call.spent.update(spent)
+        if spent:
+            self._of(call, operation).spent.append(spent)
 
-    def _count_twice(self, call: Call, operation: Operation, outcome: Outcome, sending: Sending) -> None:
-        """Count what a write spent besides what its flow was told of, or could not be told."""
-        is_known = not isinstance(outcome, Refused) or self._remembers(operation)
-        for spent in sending.spent[is_known:]:
-            self.repetitions += 1
-            self.twice.update(spent)
-            self.twice_of.setdefault(id(call), Counter()).update(spent)
+    def end(self, call: Call) -> Tokens:
+        """Return what a call spent but for what it spent besides what its flow was told of."""
+        told: Tokens = Counter(call.spent)
+        for sending in self._under_way.pop(id(call), {}).values():
+            for spent in sending.spent[sending.is_known :]:
+                self.repetitions += 1
+                self.twice.update(spent)
+                told.subtract(spent)
+        return told
+
+    def _of(self, call: Call, operation: Operation) -> Sending:
+        of_call = self._under_way.setdefault(id(call), {})
+        return of_call.setdefault(id(operation), Sending(operation))
+
+
+def _is_recognised(operation: Operation, refused: Refused) -> bool:
+    """Say whether a refusal shows that the bucket remembers the write."""
+    if not isinstance(operation, Update) or refused.item is None:
+        return False
+    slots = [x for x in operation.changes if isinstance(x, Set) and x.attribute.startswith("r.")]
+    return all(refused.item.get(slot.attribute) == slot.value for slot in slots)
 
 
 @dataclass
@@ -186,7 +143,8 @@ class History:
 
     is_keyed: bool
     acquires: int
-    world: LossyWorld = field(init=False)
+    world: World = field(init=False)
+    sendings: Sendings = field(default_factory=Sendings)
     asked: list[Ask] = field(default_factory=list)
     answered: set[int] = field(default_factory=set)
     pending: list[int] = field(default_factory=list)
@@ -196,9 +154,12 @@ class History:
 
     def play(self, seed: int) -> None:
         """Play the history to its end."""
-        self.world = LossyWorld(seed, self)
+        self.world = World(seed, FAULTS, self, self)
+        self.world.listener = self.sendings.hear
         self.populate()
-        self.world.run_until(self.is_done)
+        while not self.is_done():
+            self.world.run(1_000)
+        self.world.calm_down()
 
     def is_done(self) -> bool:
         """Say whether everything was asked for and, under keys, answered."""
@@ -209,7 +170,7 @@ class History:
     def populate(self) -> None:
         """Create projects over most of the keys; some keys have limits of their own, the others the defaults."""
         setup = Knowledge()
-        signatures = (Signature("setup", f"setup-{number}", START_MS) for number in itertools.count())
+        signatures = (Signature("setup", f"setup-{number}", self.world.now_ms) for number in itertools.count())
         families: list[tuple[str, str | None]] = [(project, None) for project in PROJECTS]
         families += [(key, PROJECTS[number % 6]) for number, key in enumerate(KEYS) if number % 6 < len(PROJECTS)]
         for entity_id, parent_id in families:
@@ -222,7 +183,7 @@ class History:
 
     def any_limits(self, entity_id: str) -> Limits:
         """Return limits that refuse now and then, the projects' being wider."""
-        random, factor = self.world.random, 10 if entity_id in PROJECTS else 1
+        random, factor = self.world.chance, 10 if entity_id in PROJECTS else 1
         rate, burst = factor * random.randint(2, 7), factor * random.randint(3, 12)
         return index_limits(
             [Limit.per_second("rpm", rate, burst), Limit.per_second("tpm", 50 * rate, 200 * burst)]
@@ -230,20 +191,23 @@ class History:
 
     # --- what threads do -------------------------------------------------------------------------------
 
-    def next_call(self, world: World, client: Client) -> Call:
-        """Acquire, and change limits now and then."""
-        if world.random.random() < 0.01:
-            return self.change_limits(client)
+    def next_call(self, world: World, thread: Thread) -> Call | None:
+        """Acquire, and change limits now and then; rest when everything was asked for."""
+        if self.is_done():
+            return None
+        if world.chance.random() < 0.01:
+            return self.change_limits(thread)
         number = self.choose()
         ask = self.asked[number]
         if self.is_keyed:
             ask = replace(ask, terms=Terms(f"lease-{number}", "owner", "fingerprint", f"{number}"))
-        flow = acquire(ask, self.world.request(client), client.knowledge)
-        return Call("acquire", number, world.step, world.now_ms, flow)
+        process, request = thread.process, thread.process.request(world.now_ms)
+        flow = acquire(ask, request, process.knowledge)
+        return Call("acquire", number, flow, process, request, world.step, world.now_ms)
 
     def choose(self) -> int:
         """Choose what to ask for: what has no answer yet, something again under its key, or something new."""
-        random = self.world.random
+        random = self.world.chance
         if self.pending and (random.random() < 0.5 or len(self.asked) == self.acquires):
             return self.pending.pop(random.randrange(len(self.pending)))
         if self.is_keyed and self.asked and (random.random() < 0.1 or len(self.asked) == self.acquires):
@@ -252,23 +216,32 @@ class History:
         self.asked.append(Ask(random.choice(KEYS), RESOURCE, consume, None, hint, random.choice(CASCADES)))
         return len(self.asked) - 1
 
-    def change_limits(self, client: Client) -> Call:
+    def change_limits(self, thread: Thread) -> Call:
         """Change the limits of somebody who has some."""
-        entity_id = self.world.random.choice((*PROJECTS, *KEYS[::2]))
-        signature = Signature("somebody", self.world.request(client).id, self.world.clock(client))
-        flow = set_entity_limits(entity_id, None, self.any_limits(entity_id), signature, client.knowledge)
-        return Call("change", None, self.world.step, self.world.now_ms, flow)
+        world, process = self.world, thread.process
+        entity_id = world.chance.choice((*PROJECTS, *KEYS[::2]))
+        request = process.request(world.now_ms)
+        signature = Signature("somebody", request.id, request.now_ms)
+        flow = set_entity_limits(entity_id, None, self.any_limits(entity_id), signature, process.knowledge)
+        return Call("change", None, flow, process, request, world.step, world.now_ms)
 
     # --- how it ends -----------------------------------------------------------------------------------
 
-    def ended(self, client: Client, call: Call) -> None:
+    def applied(self, world: World, call: Call, operation: Operation, changes: Sequence[Change]) -> None:
+        """Follow what was spent."""
+        self.sendings.apply(world, call, operation, changes)
+
+    def died(self, world: World, call: Call) -> None:
+        """Nobody dies."""
+
+    def ended(self, world: World, call: Call) -> None:
         """Take in an answer, or that there was none."""
-        if call.name == "change":
+        spent = self.sendings.end(call)
+        if call.kind == "change":
+            assert not spent
             assert isinstance(call.error, StoreError | None)
             return
         number = cast("int", call.subject)
-        spent = Counter(call.spent)
-        spent.subtract(self.world.twice_of.pop(id(call), Counter()))
         assert not (self.is_keyed and isinstance(call.error, RateLimitExceeded) and spent)
         if isinstance(call.result, Grant):
             self.endings["granted"] += 1
@@ -307,11 +280,23 @@ class History:
 
     def was_granted_before(self, call: Call, number: int) -> bool:
         """Say whether it was known before a call began that its key had been granted."""
-        return number in self.granted and self.granted[number][0] <= call.started_step
+        return number in self.granted and self.granted[number][0] <= call.began_step
+
+    def charged(self) -> Tokens:
+        """Return what the buckets say was spent."""
+        return Counter(
+            {
+                (key, name.removeprefix("u.")): cast("int", tokens)
+                for key, item in self.world.table.items.items()
+                if key.pk.startswith("BUCKET#")
+                for name, tokens in item.items()
+                if name.startswith("u.")
+            }
+        )
 
     def charges(self) -> Tokens:
         """Return what the buckets must say was spent."""
-        total = Counter(self.world.twice)
+        total = Counter(self.sendings.twice)
         total.update(self.unanswered)
         for _, granted in self.granted.values():
             total.update(granted)
@@ -320,7 +305,7 @@ class History:
 
 def check(history: History) -> None:
     """Hold what the buckets say to what was granted, in a history in which that was not always easy."""
-    assert history.world.charged() == history.charges()
+    assert history.charged() == history.charges()
     assert history.endings["granted"] > ACQUIRES / 2
     assert history.endings["refused"] > ACQUIRES / 50
     assert history.endings["unanswered"] > ACQUIRES / 200
@@ -330,8 +315,8 @@ def test_under_keys_exactly_what_was_granted_is_charged() -> None:
     history = History(is_keyed=True, acquires=ACQUIRES)
     history.play(1)
     check(history)
-    assert not history.world.repetitions
-    leases = [key for key in history.world.repository.items if key.pk.startswith("LEASE#")]
+    assert not history.sendings.repetitions
+    leases = [key for key in history.world.table.items if key.pk.startswith("LEASE#")]
     assert len(leases) == len(history.granted)
 
 
@@ -339,5 +324,5 @@ def test_without_keys_only_writes_that_were_forgotten_before_they_were_repeated_
     history = History(is_keyed=False, acquires=ACQUIRES)
     history.play(1)
     check(history)
-    assert 0 < history.world.repetitions < ACQUIRES / 20
-    _logger.info("forgotten before it was repeated: %s of %s", history.world.repetitions, ACQUIRES)
+    assert 0 < history.sendings.repetitions < ACQUIRES / 20
+    _logger.info("forgotten before it was repeated: %s of %s", history.sendings.repetitions, ACQUIRES)

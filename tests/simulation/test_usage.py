@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -13,16 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leasegate import Limit, Limiter, RateLimitExceeded, StoreError, schema
+from leasegate.flows.acquire import acquire
 from leasegate.flows.grants import Ask, Grant
 from leasegate.flows.settle import correct
-from leasegate.flows.spending import Request
-from leasegate.operations import Add, Item, Key, Operation, Outcome, Put, Set, Transact, Update
+from leasegate.operations import Add, Item, Key, Operation, Put, Set, Transact, Update
 from leasegate.repository.memory import MemoryRepository
+from leasegate.simulation import Faults
+from leasegate.simulation.calls import Call, Thread
+from leasegate.simulation.table import Change
+from leasegate.simulation.world import World
+from leasegate.stream import StreamRecord
 from leasegate.windows import UsagePlan
 from tests.simulation.delivery import FOREVER, Delivery, Step, random_step, steps
 from tests.simulation.economy import STARTS_MS, Action, Economy, Place, Totals, actions, places, random_action
-from tests.simulation.world import Call, Client, Faults, World
-from tests.stream import StreamedMemory, counting
+from tests.stream import StreamedMemory, counting, stream_record
 
 
 def counted(table: MemoryRepository) -> Totals:
@@ -259,6 +264,11 @@ def test_refusals_count_in_full_once_their_process_is_granted_again() -> None:
 # --- lost replies ------------------------------------------------------------------------------------
 
 
+INTERLEAVED = Faults(
+    late_request=0, lost_reply=0.08, throttled=0, conflict=0, gives_up=0.3, death=0, skew_ms=2_500
+)
+
+
 @dataclass
 class Interleaved:
     """Processes that acquire and give back at once, whose replies get lost; and what the table applied of it.
@@ -266,58 +276,66 @@ class Interleaved:
     ``applied`` is read from the writes as they were sent: what they add, and the time that they carry.
     """
 
-    table: StreamedMemory = field(default_factory=StreamedMemory)
-    applied: Totals = field(default_factory=Totals)
+    records: list[StreamRecord] = field(default_factory=list)
+    applied_totals: Totals = field(default_factory=Totals)
     granted: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
     grants: list[Grant] = field(default_factory=list)
 
     def play(self, seed: int, steps: int) -> None:
-        world = World(
-            seed,
-            clients=8,
-            faults=Faults(lost_reply_repeated=0.05, lost_reply_unanswered=0.03, skew_ms=2_500),
-            next_call=self.next_call,
-            ended=self.ended,
-            executed=self.executed,
-        )
-        world.repository = self.table
+        world = World(seed, INTERLEAVED, self, self, processes=8, threads=1)
         world.now_ms = int(datetime(2026, 12, 1, tzinfo=UTC).timestamp()) * 1000 - 2_000
-        admin = Limiter(self.table, clock=lambda: world.now_ms)
+        admin = Limiter(world.table, clock=lambda: world.now_ms)
         for entity_id, parent_id in (("org", None), ("a", "org"), ("b", "org")):
             admin.create_entity(entity_id, parent_id)
             admin.set_limits(entity_id, [Limit.per_second("rpm", 40), Limit.per_minute("tpm", 900)])
-        self.table.on_change = self.on_change
         world.run(steps)
+        world.calm_down()
 
-    def next_call(self, world: World, client: Client) -> Call:
+    def next_call(self, world: World, thread: Thread) -> Call:
         """Acquire, or give something back; seldom forget a bucket."""
-        if world.random.random() < 0.002:
-            self.table.delete(schema.bucket_key(world.random.choice(("org", "a", "b")), "gpt-4"))
-        if self.grants and world.random.random() < 0.3:
-            grant = self.grants.pop(world.random.randrange(len(self.grants)))
-            client.requests += 1
-            request = Request(f"{client.number}-{client.requests}", client.requests % 8, world.clock(client))
-            flow = correct("gpt-4", [x.reversal() for x in grant.charges], request, client.knowledge)
-            return Call("give back", grant, world.step, world.now_ms, flow)
-        consume = {"rpm": world.random.randint(0, 3), "tpm": world.random.randint(0, 60)}
-        return world.acquire(client, Ask(world.random.choice(("a", "b")), "gpt-4", consume))
+        chance, process = world.chance, thread.process
+        if chance.random() < 0.002:
+            self.forget(world, schema.bucket_key(chance.choice(("org", "a", "b")), "gpt-4"))
+        request = process.request(world.now_ms)
+        if self.grants and chance.random() < 0.3:
+            grant = self.grants.pop(chance.randrange(len(self.grants)))
+            flow = correct("gpt-4", [x.reversal() for x in grant.charges], request, process.knowledge)
+            return Call("give back", grant, flow, process, request, world.step, world.now_ms)
+        ask = Ask(chance.choice(("a", "b")), "gpt-4", {"rpm": chance.randint(0, 3), "tpm": chance.randint(0, 60)})
+        acquiring = acquire(ask, request, process.knowledge)
+        return Call("acquire", ask, acquiring, process, request, world.step, world.now_ms)
 
-    def ended(self, _client: Client, call: Call) -> None:
+    def ended(self, world: World, call: Call) -> None:
         """Note what was granted, and what nobody knows of."""
         assert isinstance(call.error, StoreError | RateLimitExceeded | None)
         if isinstance(call.result, Grant):
             self.grants.append(call.result)
             self.granted.update(charge.entity_id for charge in call.result.charges)
-        self.unknown += call.unrecognised or isinstance(call.error, StoreError)
+        self.unknown += call.was_forgotten or isinstance(call.error, StoreError)
 
-    def executed(self, world: World, call: Call, operation: Operation, outcome: Outcome) -> None:
-        """The table itself tells what it applied."""
+    def died(self, world: World, call: Call) -> None:
+        """Nobody dies."""
 
-    def on_change(self, operation: Operation, key: Key, before: Item | None, after: Item | None) -> None:
+    def forget(self, world: World, key: Key) -> None:
+        """Let a bucket be deleted, as its time to live would."""
+        if world.table.item(key) is not None:
+            self.emit(world.table.expire(key))
+
+    def applied(self, world: World, call: Call, operation: Operation, changes: Sequence[Change]) -> None:
         """Take in a write that was applied."""
-        if after is None:
-            return
+        for change in changes:
+            if change.key.pk.startswith("BUCKET#") and change.before != change.after:
+                self.emit(change)
+                self.take(operation, change)
+
+    def emit(self, change: Change) -> None:
+        """Let the stream report a change."""
+        self.records.append(stream_record(*change, len(self.records)))
+
+    def take(self, operation: Operation, change: Change) -> None:
+        """Add up what a write says that it adds."""
+        key, before, _ = change
         actions = operation.actions if isinstance(operation, Transact) else (operation,)
         (action,) = [each for each in actions if isinstance(each, Update | Put) and each.key == key]
         if isinstance(action, Put):
@@ -328,22 +346,23 @@ class Interleaved:
         at_ms = set_to["at"] if "at" in set_to else (before or {})["at"]
         tokens = {name[2:]: cast("int", value) for name, value in added.items() if name.startswith("u.")}
         _, entity_id, resource = key.pk.split("#")
-        self.applied.spend(entity_id, resource, tokens, cast("int", at_ms), cast("int", added.get("g", 0)))
+        grants = cast("int", added.get("g", 0))
+        self.applied_totals.spend(entity_id, resource, tokens, cast("int", at_ms), grants)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_the_table_applied_is_counted_though_its_replies_were_lost(seed: int) -> None:
     history = Interleaved()
-    history.play(seed, 2_500)
+    history.play(seed, 5_000)
     assert history.unknown > 10
-    delivery = Delivery(history.table.records, MemoryRepository(), STARTS_MS[-1])
+    delivery = Delivery(history.records, MemoryRepository(), STARTS_MS[-1])
     chance = random.Random(seed)
     for _ in range(600):
         delivery.step(random_step(chance, most=60))
     delivery.finish(most=50)
     totals = counted(delivery.table)
     totals.peaks.clear()
-    assert not differences(totals.without_zeros(), history.applied.without_zeros())
+    assert not differences(totals.without_zeros(), history.applied_totals.without_zeros())
     for entity_id, granted in history.granted.items():
         months = sum(n for x, n in totals.grants.items() if x.entity_id == entity_id and x.window[:2] == "mo")
         assert granted <= months <= granted + history.unknown

@@ -13,9 +13,9 @@ from leasegate import (
     NoLimitsConfigured,
     RateLimitExceeded,
 )
+from leasegate.simulation.descent import check_families
 from tests.administered import RESOURCES, RPM, left_of, populate
 from tests.fixtures.tables import MemoryTable, dies_before_trip
-from leasegate.simulation.descent import check_families
 
 # --- children --------------------------------------------------------------------------------------
 

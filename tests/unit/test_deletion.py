@@ -15,9 +15,9 @@ from leasegate import (
     Limiter,
     schema,
 )
+from leasegate.simulation.descent import check_families
 from tests.administered import RESOURCES, RPM, left_of, populate
 from tests.fixtures.tables import MemoryTable, dies_before_trip
-from leasegate.simulation.descent import check_families
 
 
 def begin(table: MemoryTable, entity_id: str = "key-1") -> None:

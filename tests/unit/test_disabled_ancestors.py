@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leasegate import Disabled, Limit, Limiter
+from leasegate import Disabled, Limit, Limiter, RateLimitExceeded
 from tests.administered import RPM, refusal, spend, warm
 from tests.fixtures.tables import MemoryTable, dies_before_trip
 
@@ -54,6 +54,25 @@ def test_a_refused_descendant_has_spent_nothing(table: MemoryTable, admin: Limit
     refusal(spender)
     admin.enable_entity("project")
     assert admin.available("key-1", "gpt-4")["rpm"].available == 59
+
+
+def test_a_hint_at_a_disabled_entity_is_not_believed_for_what_another_thread_was_refused(
+    table: MemoryTable, admin: Limiter
+) -> None:
+    admin.set_system_defaults([RPM])
+    admin.create_entity("stranger")
+    admin.disable_entity("stranger")
+    admin.acquire("key-1", "gpt-4", {"rpm": 60})
+    process = table.process()
+    spend(process, "key-2")
+
+    def another_thread() -> None:
+        with pytest.raises(RateLimitExceeded):
+            spend(process)
+
+    table.before_trip(1, another_thread)
+    with pytest.raises(RateLimitExceeded):
+        process.acquire("key-1", "gpt-4", {"rpm": 1}, parent_id="stranger")
 
 
 def test_what_an_enabled_parent_has_left_is_shown_before_its_buckets_are_told(

@@ -10,8 +10,8 @@ import pytest
 
 from leasegate import EntityExists, EntityNotFound, InvalidRequest, Limit, Limiter, RateLimitExceeded, schema
 from leasegate.schema import Entity
-from tests.fixtures.tables import MemoryTable
 from leasegate.simulation.descent import check_families
+from tests.fixtures.tables import MemoryTable
 
 RPM = Limit.per_minute("rpm", 60)
 

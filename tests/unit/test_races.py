@@ -21,9 +21,9 @@ from leasegate.flows.planning import Planner
 from leasegate.flows.refreshing import Belief
 from leasegate.flows.spending import Request
 from leasegate.operations import Transact
+from leasegate.simulation.descent import check_families
 from tests.administered import BUCKET, RPM, begin_acquire
 from tests.fixtures.tables import MemoryTable, Steps
-from leasegate.simulation.descent import check_families
 
 
 def spend(process: Limiter) -> int:

@@ -81,10 +81,14 @@ class Climb:
         raise error
 
     def _refused_lately(self, level: Level) -> bool:
+        """Say whether the level's bucket is remembered for a refusal, and led the way that was taken here.
+
+        A hint leads anywhere, and another thread may have seen the bucket since.
+        """
         known = self._planner.knowledge.refused_bucket(
             level.entity_id, self._ask.resource, self._planner.request.now_ms
         )
-        return known is not None
+        return known is not None and known.parent_id == level.parent_id
 
 
 def _is_guess(level: Level, step: Step) -> bool:

@@ -116,10 +116,13 @@ class Answers:
         self.checked["remembered refusals" if error.cached else "refusals"] += 1
 
     def _check_remembered(self, call: Call, key: Key, limit: Limit, cost: int) -> None:
-        """Hold a remembered refusal to something that the process saw no longer ago than it may believe it."""
+        """Hold a remembered refusal to something that the process saw no longer ago than it may believe it.
+
+        What it saw after the call had read its clock is the later for that.
+        """
         now_ms = call.request.now_ms
         for seen_ms, item in reversed(call.process.sights.get(key, ())):
-            if abs(now_ms - seen_ms) < DEFAULT_REFUSAL_AGE_MS and lacks(item, limit, cost, now_ms):
+            if now_ms - seen_ms < DEFAULT_REFUSAL_AGE_MS and lacks(item, limit, cost, now_ms):
                 return
         raise Violation(f"{limit.name} was refused, and nothing seen lately says so", key)
 

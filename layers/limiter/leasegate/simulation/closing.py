@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from .. import schema
 from ..changes import read_change
-from ..errors import RateLimitExceeded
+from ..errors import Disabled, InvalidRequest, RateLimitExceeded
 from ..flows import reading
 from ..flows.acquire import acquire
 from ..flows.counting import count_usage
 from ..flows.grants import Ask, Grant
 from ..flows.spending import Request
 from ..knowledge import Knowledge, Recent
-from ..limits import HOUR_MS
+from ..limits import HOUR_MS, Limit
 from ..operations import Key
 from ..schema import REQUEST_SLOTS
 from .buckets import Buckets
@@ -70,9 +70,9 @@ def check_usage(world: World, stream: Stream, buckets: Buckets) -> int:
 
 
 def check_places(world: World, obedience: Obedience, entities: Sequence[str], resources: Sequence[str]) -> int:
-    """Take every place of everybody, and find that there is none besides; return how many there were.
+    """Take every place of everybody who is enabled, and find that there is none besides; return how many.
 
-    Not of those of whom a change broke off, of which nobody can say what holds; nor of the disabled.
+    Where a change of somebody broke off, nobody can say which limits hold, but that they hold.
     """
     taken = 0
     for resource in resources:
@@ -82,34 +82,39 @@ def check_places(world: World, obedience: Obedience, entities: Sequence[str], re
         for entity_id in entities:
             truth = reading.parse_entity_reading(items, entity_id, resource)
             resolved = truth.resolve()
-            is_torn = obedience.standings[entity_id].torn_step is not None
-            if resolved is None or is_torn or truth.entity.is_disabled(resource):
+            if resolved is None or truth.entity.is_disabled(resource):
                 continue
-            for name, limit in resolved.limits.items():
+            is_torn = obedience.standings[entity_id].torn_step is not None
+            for limit in resolved.limits.values():
                 if limit.is_concurrent:
-                    _take_all(world, entity_id, resource, name, limit.capacity)
-                    taken += limit.capacity
+                    taken += _take_all(world, entity_id, resource, limit, is_torn=is_torn)
     return taken
 
 
-def _take_all(world: World, entity_id: str, resource: str, name: str, places: int) -> None:
-    knowledge = Knowledge()
+def _take_all(world: World, entity_id: str, resource: str, limit: Limit, *, is_torn: bool) -> int:
+    knowledge, name = Knowledge(), limit.name
+    key = schema.bucket_key(entity_id, resource)
 
     def take(number: int) -> Grant:
         request = Request(f"{entity_id}-{resource}-{name}-{number}", number % REQUEST_SLOTS, world.now_ms)
         ask = Ask(entity_id, resource, {name: 1}, cascade=False)
         return world.settle(acquire(ask, request, knowledge))
 
-    key = schema.bucket_key(entity_id, resource)
-    for number in range(places):
+    try:
+        places = take(0).availability[name].capacity
+    except (InvalidRequest, Disabled):
+        if is_torn:
+            return 0
+        raise
+    if places != limit.capacity and not is_torn:
+        raise Violation(f"there are {limit.capacity} {name}, and {places} are said to be", key)
+    for number in range(1, places):
         try:
             take(number)
         except RateLimitExceeded as error:
-            raise Violation(
-                f"nobody holds {name} any more, and only {number} of {places} are free", key
-            ) from error
+            raise Violation(f"nobody holds {name}, and only {number} of {places} are free", key) from error
     try:
         take(places)
     except RateLimitExceeded:
-        return
+        return places
     raise Violation(f"more than {places} {name} were there to be taken", key)
