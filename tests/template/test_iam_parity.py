@@ -1,8 +1,8 @@
 """IAM parity: what the functions may do, against what their code does; nothing more, nothing less.
 
 What a flow does is read from the operations that its modules build, and what an operation asks of AWS from the
-calls of the repository. Which items and attributes the roles are bound to is tested in ``test_roles``, and what SAM
-makes of the template in ``test_expanded_roles``.
+calls of the repository. Which items and attributes the roles are bound to is tested in ``test_roles``, and what
+SAM makes of the template in ``test_expanded_roles``.
 """
 
 from __future__ import annotations
