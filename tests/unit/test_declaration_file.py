@@ -328,9 +328,6 @@ def test_limits_may_be_shared_by_an_alias() -> None:
             "entities: {a: {name: ''}}",
             "entities.a.name: must be a string of 1 to 256 characters, and no halves of any",
         ),
-            "entities: {a: {name: ''}}",
-            "entities.a.name: must be a string of 1 to 256 characters, and no halves of any",
-        ),
         ("entities: {a: {name: [b]}}", "entities.a.name: must be a text, or null for none"),
         (
             "entities: {a: {metadata: {b: null}}}",

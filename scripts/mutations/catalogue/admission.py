@@ -5,7 +5,7 @@ from typing import Final
 from scripts.mutations.defect import Defect
 
 _HISTORIES: Final = (
-    "tests/simulation/test_admission.py::test_no_history_admits_more_than_the_limits_allow[seeds 0-24]"
+    "tests/simulation/test_simulator.py::test_no_history_under_all_faults_breaks_what_must_hold[seeds 0-9]"
 )
 
 # At v == N both branches leave N + cost, so AtMost in place of Below in the idle branch would be no defect: there
@@ -69,7 +69,7 @@ DEFECTS: Final = (
     Defect(
         "a refused parent leaves the child without its tokens",
         "flows/acquire.py",
-        "charged = [level for level in self._climb.levels.values() if level.charged]",
+        "charged = [level for level in levels if level.charged]",
         "charged: list[Level] = []",
         (_HISTORIES,),
     ),
