@@ -17,10 +17,10 @@ from leasegate import InvalidRequest, LeaseNotFound, Limit, Limiter, NotFound, s
 from leasegate.flows.auditing import check_scope
 from leasegate.http.idempotency import IDEMPOTENCY_KEY, read_key
 from leasegate.identifiers import check_identifier, check_integer, check_limit_name
+from leasegate.limits import HOUR_MS
 from leasegate.operations import Key
 from leasegate.repository.memory import MemoryRepository
 from leasegate.requesting import check_key
-from leasegate.windows import HOUR_MS
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import Function, Response, lines
 
