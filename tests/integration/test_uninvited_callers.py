@@ -46,7 +46,9 @@ class Message:
     body: bytes
 
     def send(self) -> urllib3.BaseHTTPResponse:
-        return urllib3.request(self.method, self.url, body=self.body, headers=dict(self.headers), retries=False)
+        return urllib3.request(
+            self.method, self.url, body=self.body, headers=dict(self.headers), retries=False, timeout=30
+        )
 
     def without(self, name: str) -> Message:
         return replace(self, headers={key: value for key, value in self.headers.items() if key != name})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 from collections.abc import Callable, Mapping
 from itertools import product
@@ -17,10 +18,10 @@ from leasegate import InvalidRequest, LeaseNotFound, Limit, Limiter, NotFound, s
 from leasegate.flows.auditing import check_scope
 from leasegate.http.idempotency import IDEMPOTENCY_KEY, read_key
 from leasegate.identifiers import check_identifier, check_integer, check_limit_name
+from leasegate.limits import HOUR_MS
 from leasegate.operations import Key
 from leasegate.repository.memory import MemoryRepository
 from leasegate.requesting import check_key
-from leasegate.windows import HOUR_MS
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import Function, Response, lines
 
@@ -422,7 +423,10 @@ def test_no_id_forges_a_line_of_the_log(
     functions: tuple[Function, Function],
     moto_client: DynamoDBClient,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # What pytest keeps of the log goes to another process with the result, and half of a pair cannot.
+    monkeypatch.setattr(logging.getLogger("leasegate"), "propagate", False)
     moto_client.delete_table(TableName=TABLE_NAME)
     forged = '{"level":"ERROR","message":"forged"}'
     name = f"{hostile}\n{forged}\r\n{forged}"

@@ -201,7 +201,9 @@ def test_the_secrets_of_these_tests_would_be_found(
     start: Callable[[str], Function], recorded: Recorded, capsys: pytest.CaptureFixture[str]
 ) -> None:
     function = start("acquire")
-    assert boto3.Session().get_credentials().secret_key == ENVIRONMENT["AWS_SECRET_ACCESS_KEY"]
+    credentials = boto3.Session().get_credentials()
+    assert credentials is not None
+    assert credentials.secret_key == ENVIRONMENT["AWS_SECRET_ACCESS_KEY"]
     function.module.logger.info({"headers": HEADERS, "key": KEY})
     with function.module.tracer.provider.in_subsegment("## test") as subsegment:
         subsegment.put_annotation("entity", MARK)
