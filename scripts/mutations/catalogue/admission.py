@@ -5,7 +5,8 @@ from typing import Final
 from scripts.mutations.defect import Defect
 
 _HISTORIES: Final = (
-    "tests/simulation/test_admission.py::test_no_history_admits_more_than_the_limits_allow[seeds 0-24]"
+    "tests/simulation/test_oracles.py::"
+    "test_no_history_breaks_what_must_hold_and_everything_is_checked_often[seeds 0-7]"
 )
 
 # At v == N both branches leave N + cost, so AtMost in place of Below in the idle branch would be no defect: there

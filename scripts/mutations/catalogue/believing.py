@@ -4,7 +4,7 @@ from typing import Final
 
 from scripts.mutations.defect import Defect
 
-_CHANGES: Final = "tests/simulation/test_changes.py::test_whoever_acquires_after_a_change_obeys_it[seeds 0-24]"
+_CHANGES: Final = "tests/simulation/test_changes.py::test_whoever_acquires_after_a_change_obeys_it[seeds 0-5]"
 _LIFETIMES: Final = "tests/unit/test_lifetimes.py::"
 
 DEFECTS: Final = (
