@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -73,6 +74,12 @@ class Process:
         """Take in the state of a bucket, at a time of the world's."""
         self.sights.setdefault(key, deque(maxlen=SIGHTS_KEPT)).append((now_ms + self.skew_ms, item))
 
+    def see_left(self, items: Mapping[Key, Item], now_ms: int) -> None:
+        """Take in what a transaction left: it is not shown, but can be worked out."""
+        for key, item in items.items():
+            if key.pk.startswith("BUCKET#"):
+                self.see(key, item, now_ms)
+
     def request(self, now_ms: int, ends_at_ms: int | None = None) -> Request:
         """Return a new request at this process's clock, in the slot that is next."""
         self.requests += 1
@@ -133,7 +140,8 @@ class Call:
 class Message:
     """An operation on its way to the table, or (with a ``reply``) the answer on its way back.
 
-    ``attempts`` counts those before; ``is_unsure`` tells that one of them may have been applied.
+    ``attempts`` counts those before; ``is_unsure`` tells that one of them may have been applied. ``found`` is what
+    a read found so far, or a transaction left.
     """
 
     call: Call

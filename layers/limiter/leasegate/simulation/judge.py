@@ -165,7 +165,7 @@ class FamilyJudge:
                 self._answers.judge_acquire(world, call)
                 self._keep_answer(call)
             case "acquire many":
-                self._answers.judge_many(call)
+                self._answers.judge_many(world, call)
                 for verdict in call.result or ():
                     if isinstance(verdict, Grant):
                         keep(call.process.held, verdict)
