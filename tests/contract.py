@@ -38,6 +38,10 @@ def fits(name: str, value: object) -> bool:
 def check_reply(method: str, path: str, status: int, headers: dict[str, str], body: str) -> None:
     """Fail unless the document foresees such a reply to a request; where there is no route, a problem."""
     content_type = headers.get("Content-Type")
+    if "%2f" in path.lower():
+        assert (status, content_type) == (400, "application/problem+json")
+        schema_of("InvalidRequest").validate(json.loads(body))
+        return
     try:
         route, _ = _ROUTES.find(method, path)
     except RouteNotFound:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Metrics, Tracer
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -26,6 +26,7 @@ from leasegate.http.verdicts import (
     reply_to_renewal,
 )
 from leasegate_lambda.annotations import Annotations
+from leasegate_lambda.logs import open_log
 from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from leasegate.limiter import OnUnavailable
 
-logger = Logger()
+logger = open_log()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
 notes = Annotations(tracer)

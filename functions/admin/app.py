@@ -8,7 +8,7 @@ from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Metrics, Tracer
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 
 from leasegate import Knowledge, Limit, Limiter, LimitsNotFound, Listing
@@ -37,6 +37,7 @@ from leasegate.http.routing import RouteTable
 from leasegate.http.verdicts import reply_to_availability
 from leasegate.repository.dynamodb import DynamoRepository
 from leasegate_lambda.annotations import Annotations
+from leasegate_lambda.logs import open_log
 from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
 
-logger = Logger()
+logger = open_log()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
 style = header_style()

@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate import InvalidRequest
@@ -38,6 +38,7 @@ from leasegate.deadletters import DeadRecord, write_dead_record
 from leasegate.records import CountReport
 from leasegate.stream import StreamRecord, is_named, sequence_number
 from leasegate_lambda.annotations import Annotations
+from leasegate_lambda.logs import open_log
 from leasegate_lambda.queue import SEND_MS, DeadLetters, connect_queue
 from leasegate_lambda.table import connect, open_table, round_trips
 from leasegate_lambda.usage import usage_plan
@@ -55,7 +56,7 @@ COUNTS: Final = {
 }
 """The counts of a report, and the metrics that they are."""
 
-logger = Logger()
+logger = open_log()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
 notes = Annotations(tracer)

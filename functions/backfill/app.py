@@ -22,11 +22,12 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate import Administrator, InvalidRequest
 from leasegate_lambda.annotations import Annotations
+from leasegate_lambda.logs import open_log
 from leasegate_lambda.table import connect, open_table, round_trips
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ OPTIONS: Final = ("dry_run", "prune", "segments")
 STEP_TIMEOUT_MS: Final = 10_000
 """For the round trips of one step, repetitions included: an operator would rather wait than repeat."""
 
-logger = Logger()
+logger = open_log()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
 notes = Annotations(tracer)

@@ -19,13 +19,14 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate.administration.session import ANSWER_MARGIN_MS, wall_clock_ms
 from leasegate.records import SweepReport
 from leasegate.sweeper import STEP_MS, Sweeper
 from leasegate_lambda.annotations import Annotations
+from leasegate_lambda.logs import open_log
 from leasegate_lambda.table import connect, new_knowledge, open_table, round_trips
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ PAUSE_MS: Final = 1_000
 RETRY_MS: Final = 5_000
 """How long after a sweep those leases are met again that it could not end."""
 
-logger = Logger()
+logger = open_log()
 tracer = Tracer(patch_modules=["botocore"])
 metrics = Metrics()
 notes = Annotations(tracer)

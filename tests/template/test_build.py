@@ -1,5 +1,6 @@
 """What `sam build` made: complete without what the Lambda runtime has, and free of it."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -97,6 +98,25 @@ def test_the_layer_holds_what_is_pinned_and_no_more(built: Path) -> None:
 
     shipped = {path.name.removesuffix(".dist-info").replace("-", "==", 1) for path in layer.glob("*.dist-info")}
     assert shipped == pinned
+
+
+def test_every_file_of_the_layer_is_ours_or_of_a_package_that_is_pinned(built: Path) -> None:
+    layer = built / "LimiterLayer" / "python"
+    recorded = {
+        layer / row[0]
+        for record in layer.glob("*.dist-info/RECORD")
+        for row in csv.reader(record.read_text().splitlines())
+    }
+    strangers = [
+        path
+        for path in layer.rglob("*")
+        if path.is_file()
+        and path not in recorded
+        and path.relative_to(layer).parts[0] not in ("leasegate", "leasegate_lambda")
+        and path.name not in ("INSTALLER", "REQUESTED", "direct_url.json")
+    ]
+    assert strangers == []
+    assert [path.name for path in (built / "LimiterLayer").iterdir()] == ["python"]
 
 
 @pytest.mark.parametrize("function", functions())

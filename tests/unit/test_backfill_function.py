@@ -114,7 +114,7 @@ def test_invoked_again_and_again_it_comes_to_the_end(
     answers: list[dict[str, Any]] = []
     while not answers or answers[-1]["status"] == "in_progress":
         assert len(answers) < 10
-        answers.append(invoke(function, {"prune": True}, Countdown(left_ms=4_000, each_ms=1)))
+        answers.append(invoke(function, {"prune": True}, Countdown(left_ms=1_750, each_ms=1)))
     assert len(answers) > 1
     assert answers[0]["checkpoint"] == {"segments": 4, "segments_done": 4}
     assert (answers[-1]["added"], answers[-1]["removed"]) == (3, 1)

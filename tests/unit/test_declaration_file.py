@@ -324,7 +324,10 @@ def test_limits_may_be_shared_by_an_alias() -> None:
         ),
         ("entities: {a: {parent: b c}}", f"entities.a.parent: {ID}"),
         ("entities: {a: {parent: a}}", "entities.a.parent: makes a its own ancestor"),
-        ("entities: {a: {name: ''}}", "entities.a.name: must be a string of 1 to 256 characters"),
+        (
+            "entities: {a: {name: ''}}",
+            "entities.a.name: must be a string of 1 to 256 characters, and no halves of any",
+        ),
         ("entities: {a: {name: [b]}}", "entities.a.name: must be a text, or null for none"),
         (
             "entities: {a: {metadata: {b: null}}}",
@@ -332,7 +335,7 @@ def test_limits_may_be_shared_by_an_alias() -> None:
         ),
         (
             f"entities: {{a: {{metadata: {{b: {'x' * 257}}}}}}}",
-            "entities.a.metadata.b: must be a string of at most 256 characters",
+            "entities.a.metadata.b: must be a string of 0 to 256 characters, and no halves of any",
         ),
         (
             "entities: {a: {disabled: sometimes}}",

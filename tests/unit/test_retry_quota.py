@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.hooks import HierarchicalEmitter
 
 from leasegate.errors import StoreThrottled, StoreUnavailable
 from leasegate.operations import Add, Applied, BatchGet, Below, Failed, Key, Operation, Outcome, Refused, Update
@@ -30,6 +32,8 @@ TIMED_OUT = ReadTimeoutError(endpoint_url="https://dynamodb.example")
 
 class Table:
     """A table that is down as ``trouble`` says, or answers; the next attempts go by ``plan``."""
+
+    meta = SimpleNamespace(events=HierarchicalEmitter())
 
     def __init__(self, trouble: Exception | None = None) -> None:
         self.trouble = trouble

@@ -24,7 +24,7 @@ NOW_MS = 1_790_000_000_000
 UNHURRIED = settings(deadline=None)
 
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=32)
-identifiers = st.text("ABCxyz019._:@+-", min_size=1, max_size=256)
+identifiers = st.text("ABCxyz019._:@+-", min_size=1, max_size=256).filter(lambda text: text not in (".", ".."))
 tokens = st.integers(1, MAX_TOKENS)
 token_limits = st.builds(Limit, names, tokens, tokens, st.integers(1, MAX_PERIOD_MS))
 place_limits = st.builds(Limit.concurrent, names, st.integers(1, 1_000), st.integers(1, 86_400))

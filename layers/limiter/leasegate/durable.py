@@ -14,6 +14,7 @@ from .identifiers import check_amounts, check_integer
 from .records import LeaseEnd, Renewal
 
 MAX_EXPIRES_S: Final = 7 * 86_400
+_NAME_LENGTH: Final = 22
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 type End = Callable[[Ending], LeaseEnd]
@@ -72,15 +73,20 @@ class DurableLease:
 def refer(lease_id: object, owner: str) -> LeaseRef:
     """Take a lease's id apart; raise :class:`LeaseNotFound` for what can be none."""
     if not isinstance(lease_id, str) or len(lease_id) > MAX_TICKET_LENGTH + 23:
-        raise LeaseNotFound(str(lease_id)[:100])
+        raise LeaseNotFound(_shown(lease_id))
     name, _, ticket = lease_id.partition(".")
     if not _NAME.fullmatch(name):
-        raise LeaseNotFound(lease_id[:100])
+        raise LeaseNotFound(_shown(lease_id))
     try:
         said = read_ticket(ticket)
     except InvalidTicket:
         return LeaseRef(name, None, None, owner)  # what it says is in the table as well
     return LeaseRef(name, ticket, said.grant, owner, said.ends_at_ms)
+
+
+def _shown(lease_id: object) -> str:
+    """Return what an error may repeat of an id: its name, in characters that no log takes for anything else."""
+    return ascii(str(lease_id).partition(".")[0][:_NAME_LENGTH])[1:-1]
 
 
 def owner_of(actor: str) -> str:

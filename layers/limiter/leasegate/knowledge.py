@@ -95,7 +95,7 @@ class KnownBucket:
     refused_at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Defaults:
     """The two levels below an entity's own limits; None where a level has none.
 
@@ -107,7 +107,7 @@ class Defaults:
     is_disabled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ancestor:
     """What an entity's record and limits say to those below it: its parent, what it limits, its state."""
 

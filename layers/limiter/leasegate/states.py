@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from . import bucket, concurrency
 from .concurrency import Holders
+from .frozen import frozen
 from .limits import Limit, Limits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LimitState:
     """One limit at one moment.
 

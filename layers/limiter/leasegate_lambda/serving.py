@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from leasegate import InvalidRequest
 from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.ratelimit import HEADER_STYLES, HeaderStyle
 from leasegate.http.replies import Reply, reply_to_error
@@ -34,7 +35,7 @@ type Answer = Callable[[Request], Reply]
 
 _SESSION_OF_ROLE: Final = re.compile(r"(arn:[^:]*:sts:[^:]*:[^:]*:assumed-role/[^/]+)/.+")
 
-_RESHAPED: Final = re.compile(r"%2f|//|/$", re.IGNORECASE)
+_WITHOUT_ID: Final = re.compile(r"//|/$")
 
 
 def header_style() -> HeaderStyle:
@@ -121,9 +122,12 @@ def _resource_of(request: Request) -> str | None:
 
 
 def _path_of(event: Mapping[str, Any]) -> str:
-    # IAM allowed what was sent: /entities/a%2Flimits is no way to /entities/a/limits. Nor is /entities//limits, where
-    # the caller left the id empty, one to the entity "limits".
-    if _RESHAPED.search(event.get("path") or ""):
+    # IAM allowed what was sent: /entities/a%2Flimits is no way to /entities/a/limits. Nor is /entities//limits,
+    # with its id left out, one to the entity "limits".
+    sent: str = event.get("path") or ""
+    if "%2f" in sent.lower():
+        raise InvalidRequest("path", "must not have an encoded slash; no id has one")
+    if _WITHOUT_ID.search(sent):
         raise RouteNotFound(())
     path: str = event["resource"]
     return path.replace("{proxy+}", (event.get("pathParameters") or {}).get("proxy", ""))

@@ -70,7 +70,7 @@ DEFECTS: Final = (
     Defect(
         "a refused parent leaves the child without its tokens",
         "flows/acquire.py",
-        "charged = [level for level in self._climb.levels.values() if level.charged]",
+        "charged = [level for level in levels if level.charged]",
         "charged: list[Level] = []",
         (_HISTORIES,),
     ),

@@ -56,8 +56,8 @@ DEFECTS: Final = (
     Defect(
         "a refusal is remembered for ever",
         "knowledge.py",
-        "return known.state if abs(now_ms - known.refused_at_ms) < self._refusal_age_ms else None",
-        "return known.state",
+        "return refused_at_ms is not None and abs(now_ms - refused_at_ms) < self._refusal_age_ms",
+        "return refused_at_ms is not None",
         ("tests/unit/test_knowledge.py::test_a_refusal_answers_for_its_age_and_ends_when_tokens_come_back",),
     ),
     Defect(

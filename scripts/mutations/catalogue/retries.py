@@ -10,7 +10,7 @@ DEFECTS: Final = (
     Defect(
         "a write does not ask whether its request was applied already",
         "flows/spending.py",
-        "    conditions.append(NotEquals(request.attribute, request.id))\n",
+        "    conditions.append(NotEquals(slot, request.id))\n",
         "",
         (
             _RETRIES

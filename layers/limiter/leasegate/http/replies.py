@@ -108,7 +108,11 @@ def reply_to_error(error: Exception, style: HeaderStyle = "standard") -> Reply:
         case InvalidRequest():
             status = HTTPStatus.UNPROCESSABLE_CONTENT if error.unprocessable else _status_of(error)
             return _problem(status, {"field": error.field, "detail": error.reason[:_MAX_DETAIL_LENGTH]})
-        case NotFound() | Conflict() | IdempotencyConflict():
+        case IdempotencyConflict():
+            # The key itself is the caller's secret, and answers are logged on their way.
+            detail = {"detail": "Something else was done under this key, or operation_id, before."}
+            return _problem(_status_of(error), detail)
+        case NotFound() | Conflict():
             return _problem(_status_of(error), {"detail": str(error)})
         case StoreThrottled():
             return _reply_without_table("The table is busy.", error)

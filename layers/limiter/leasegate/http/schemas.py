@@ -90,8 +90,7 @@ _IDENTIFIERS: Final[Mapping[str, Schema]] = {
     ),
     "IdempotencyKey": _string(
         "A String of RFC 9651 (quoted), or bare: the same key. Keys of different callers do not meet.",
-        minLength=1,
-        maxLength=512,
+        pattern=r'^("(?:[ !#-\[\]-~]|\\["\\]){1,255}"|[!#-~]([ -~]{0,253}[!-~])?)$',
     ),
     "Scope": _string(
         'What was changed: "system", "resource:{id}" or "entity:{id}".',

@@ -19,7 +19,6 @@ from ..operations import (
     Between,
     Change,
     Condition,
-    Discard,
     Equals,
     Exists,
     Initialize,
@@ -148,39 +147,20 @@ def changed(item: Item | None, changes: tuple[Change, ...]) -> dict[str, Value]:
         raise ValueError(f"two changes of one attribute: {[change.attribute for change in changes]}")
     new: dict[str, Value] = {} if item is None else dict(item)
     for change in changes:
-        _MAKERS[type(change)](change, new)
+        attribute = change.attribute
+        if isinstance(change, Set):
+            new[attribute] = stored(change.value)
+        elif isinstance(change, Add):
+            new[attribute] = _sum(new.get(attribute, _MISSING), change.value)
+        elif isinstance(change, Remove):
+            new.pop(attribute, None)
+        elif isinstance(change, Initialize):
+            new.setdefault(attribute, stored(change.value))
+        else:
+            rest = _difference(new.pop(attribute, _MISSING), change.members)
+            if rest:
+                new[attribute] = rest
     return new
-
-
-def _set(change: Set, new: dict[str, Value]) -> None:
-    new[change.attribute] = stored(change.value)
-
-
-def _add(change: Add, new: dict[str, Value]) -> None:
-    new[change.attribute] = _sum(new.get(change.attribute, _MISSING), change.value)
-
-
-def _initialize(change: Initialize, new: dict[str, Value]) -> None:
-    new.setdefault(change.attribute, stored(change.value))
-
-
-def _discard(change: Discard, new: dict[str, Value]) -> None:
-    rest = _difference(new.pop(change.attribute, _MISSING), change.members)
-    if rest:
-        new[change.attribute] = rest
-
-
-def _remove(change: Remove, new: dict[str, Value]) -> None:
-    new.pop(change.attribute, None)
-
-
-_MAKERS: Final[Mapping[type, Callable[[Any, dict[str, Value]], None]]] = {
-    Set: _set,
-    Add: _add,
-    Initialize: _initialize,
-    Discard: _discard,
-    Remove: _remove,
-}
 
 
 def _difference(old: Value, members: frozenset[str]) -> frozenset[str]:
@@ -201,11 +181,11 @@ def _sum(old: Value, addend: int | frozenset[str]) -> Value:
             return old | members
     else:
         number = checked_number(addend)
-        if old is _MISSING:
-            return number
         if type(old) is int:
             total = old + number
             if -LARGEST_NUMBER <= total <= LARGEST_NUMBER:
                 return total
             raise StoreError("the sum has more than 38 digits")
+        if old is _MISSING:
+            return number
     raise StoreError(f"cannot add a {type(addend).__name__} to a {type(old).__name__}")

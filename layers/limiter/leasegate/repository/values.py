@@ -18,7 +18,7 @@ _SCALARS: Final = frozenset({int, str, bool, type(None)})
 
 def checked_number(value: object) -> int:
     """Return the number as a plain ``int``; a ``bool`` is none, and one of more than 38 digits cannot be kept."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, int)):
         raise TypeError(f"a number is an int, not a {type(value).__name__}")
     if -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         return int(value)

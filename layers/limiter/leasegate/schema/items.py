@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, cast
+from dataclasses import field
+from typing import Any, Final, cast
 
 from ..concurrency import Holders
 from ..frozen import frozen
@@ -54,7 +54,7 @@ class Bucket:
     holders: Mapping[str, Holders] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entity:
     """An entity's record; one that does not exist is an entity without anything.
 
@@ -105,29 +105,30 @@ class StoredLimits:
 
 def parse_bucket(item: Item, known: Bucket | None = None) -> Bucket:
     """Read a bucket item; limits under the stamp of a ``known`` state of it are not read twice."""
-    stamp = cast("str", item[STAMP])
+    attributes = cast("Mapping[str, Any]", item)  # one cast, for a bucket has many attributes
+    stamp: str = attributes[STAMP]
     tats: dict[str, int] = {}
     requests: dict[str, str] = {}
     holders: dict[str, dict[str, int]] = {}
-    for name, value in item.items():
+    for name, value in attributes.items():
         if name[0] not in _STATE_INITIALS:
             continue
         if name.startswith(REQUEST_PREFIX):
-            requests[name] = cast("str", value)
+            requests[name] = value
         elif name.startswith(TAT_PREFIX):
-            tats[name[2:]] = cast("int", value)
+            tats[name[2:]] = value
         elif name.startswith(HOLDER_PREFIX):
             _, limit_name, holder = name.split(".")
-            holders.setdefault(limit_name, {})[holder] = cast("int", value)
+            holders.setdefault(limit_name, {})[holder] = value
     return Bucket(
-        stamp=stamp,
-        limits=known.limits if known is not None and known.stamp == stamp else parse_limits(item[LIMITS]),
-        tats=tats,
-        parent_id=cast("str | None", item.get(PARENT)),
-        version=cast("int", item[VERSION]),
-        expires_at_s=cast("int", item[EXPIRES_AT]),
-        requests=requests,
-        holders=holders,
+        stamp,
+        known.limits if known is not None and known.stamp == stamp else parse_limits(attributes[LIMITS]),
+        tats,
+        attributes.get(PARENT),
+        attributes[VERSION],
+        attributes[EXPIRES_AT],
+        requests,
+        holders,
     )
 
 

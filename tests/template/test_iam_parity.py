@@ -1,12 +1,15 @@
-"""What the functions may do in the table and the queue, against what their code does: nothing more, nothing less.
+"""IAM parity: what the functions may do, against what their code does; nothing more, nothing less.
 
-Which items and attributes their roles are bound to is tested in ``test_roles``.
+What a flow does is read from the operations that its modules build, and what an operation asks of AWS from the
+calls of the repository. Which items and attributes the roles are bound to is tested in ``test_roles``, and what
+SAM makes of the template in ``test_expanded_roles``.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -191,3 +194,81 @@ def test_nothing_but_the_backfill_scans() -> None:
 def test_no_function_scans_behind_the_repositorys_back() -> None:
     calls = set().union(*map(calls_at, EDGES))
     assert not calls & {"scan", "query", "get_paginator", "execute_statement"}
+
+
+# --- the calls themselves -----------------------------------------------------------------------------
+
+
+def client_calls(paths: Iterable[Path]) -> set[str]:
+    """Return the methods of a client of AWS that modules call, or hand on to be called."""
+    return {
+        node.attr
+        for path in paths
+        for node in nodes_of(path)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "_client"
+    }
+
+
+def test_the_repository_calls_what_the_operations_stand_for_and_nothing_else() -> None:
+    calls = client_calls((PACKAGE / "repository").glob("*.py"))
+    actions = {f"dynamodb:{to_action(call)}" for call in calls}
+    # A transaction takes the actions of its parts, and ConditionCheckItem is only ever such a part.
+    assert actions - {"dynamodb:TransactWriteItems"} == set(ACTIONS.values()) - {"dynamodb:ConditionCheckItem"}
+    assert "dynamodb:TransactWriteItems" in actions
+
+
+def test_the_functions_themselves_call_the_queue_alone() -> None:
+    calls = client_calls(EDGES)
+    assert calls == {"send_message_batch"}
+    assert calls <= set(QUEUE_ACTIONS)
+
+
+def to_action(call: str) -> str:
+    return "".join([word.capitalize() for word in call.split("_")])
+
+
+def test_every_client_of_aws_that_functions_make_is_of_the_table_or_the_queue() -> None:
+    made = [
+        node
+        for path in [*EDGES, *PACKAGE.rglob("*.py")]
+        if "cli" not in path.relative_to(PACKAGE.parents[2]).parts
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if node.func.attr in ("client", "resource", "Session", "create_client")
+        if isinstance(node.func.value, ast.Name) and node.func.value.id in ("boto3", "botocore", "session")
+    ]
+    assert sorted(ast.literal_eval(node.args[0]) for node in made) == ["dynamodb", "sqs"]
+
+
+# --- that these tests would notice: each action taken away, and each added -----------------------------
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_any_action_more_or_less_would_be_noticed(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = template.load()
+    actions = {
+        *ACTIONS.values(),
+        "dynamodb:DescribeTable",
+        "sqs:ReceiveMessage",
+        "sqs:SendMessage",
+        "s3:GetObject",
+    }
+    allowed = set().union(*(statement.actions for statement in statements_of(function)))
+    for action in sorted(actions | allowed):
+        changed = copy.deepcopy(whole)
+        (policy,) = changed["Resources"][function]["Properties"]["Policies"]
+        if action in allowed:
+            for statement in policy["Statement"]:
+                kept = [name for name in as_list(statement["Action"]) if name != action]
+                statement["Action"] = kept
+        else:
+            policy["Statement"].append({"Effect": "Allow", "Action": action, "Resource": TABLE})
+        monkeypatch.setattr(template, "load", lambda changed=changed: changed)
+        with pytest.raises(AssertionError):
+            test_a_function_may_do_what_its_flows_do_and_nothing_else(function)
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
