@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -73,12 +72,6 @@ class Process:
     def see(self, key: Key, item: Item, now_ms: int) -> None:
         """Take in the state of a bucket, at a time of the world's."""
         self.sights.setdefault(key, deque(maxlen=SIGHTS_KEPT)).append((now_ms + self.skew_ms, item))
-
-    def see_left(self, items: Mapping[Key, Item], now_ms: int) -> None:
-        """Take in what a transaction left: it is not shown, but can be worked out."""
-        for key, item in items.items():
-            if key.pk.startswith("BUCKET#"):
-                self.see(key, item, now_ms)
 
     def request(self, now_ms: int, ends_at_ms: int | None = None) -> Request:
         """Return a new request at this process's clock, in the slot that is next."""

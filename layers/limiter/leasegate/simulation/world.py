@@ -295,7 +295,8 @@ class World:
         call.was_unanswered = call.was_unanswered or isinstance(outcome, Failed)
         _see(call, message.operation, outcome, self.now_ms)
         if message.found and isinstance(outcome, Applied):
-            call.process.see_left(message.found, self.now_ms)
+            for key, item in message.found.items():  # it is not shown, but can be worked out
+                call.see(key, item, self.now_ms)
         if not thread.messages:
             self._resume(thread, call)
 
