@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from leasegate.simulation import ALL, NONE, ViolationFound, judge, simulate
+from leasegate.simulation import ALL, NONE, ViolationFound, answers, simulate
 from tests.command import Command
 
 SEEDS = 200
@@ -91,7 +91,7 @@ def in_a_process(*arguments: str, hash_seed: str) -> Any:  # noqa: ANN401 - a JS
 @pytest.fixture
 def broken_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an oracle find every refusal wrong."""
-    monkeypatch.setattr(judge, "lacks", lambda *_refusal: False)
+    monkeypatch.setattr(answers, "lacks", lambda *_refusal: False)
 
 
 @pytest.mark.usefixtures("broken_oracle")

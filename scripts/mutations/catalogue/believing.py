@@ -4,7 +4,7 @@ from typing import Final
 
 from scripts.mutations.defect import Defect
 
-_CHANGES: Final = "tests/simulation/test_changes.py::test_whoever_acquires_after_a_change_obeys_it[seeds 0-24]"
+_CHANGES: Final = "tests/simulation/test_changes.py::test_whoever_acquires_after_a_change_obeys_it[seeds 0-5]"
 _LIFETIMES: Final = "tests/unit/test_lifetimes.py::"
 
 DEFECTS: Final = (
@@ -109,6 +109,33 @@ DEFECTS: Final = (
         (
             "tests/unit/test_limits_administration.py::"
             "test_the_registry_follows_the_defaults_in_the_same_transaction",
+        ),
+    ),
+    Defect(
+        "an ancestor is believed to limit nothing of what is asked for",
+        "flows/planning.py",
+        "if known is None or not known.limit_names.isdisjoint(self.wanted):",
+        "if known is None:",
+        (_CHANGES,),
+    ),
+    Defect(
+        "a refusal is believed to have led where a hint leads",
+        "flows/climbing.py",
+        "return known is not None and known.parent_id == level.parent_id",
+        "return known is not None",
+        (
+            "tests/unit/test_disabled_ancestors.py::"
+            "test_a_hint_at_a_disabled_entity_is_not_believed_for_what_another_thread_was_refused",
+        ),
+    ),
+    Defect(
+        "whoever moves takes along no descendants but itself",
+        "flows/family.py",
+        "for below, count in enumerate((1, *self.own.descendants)):",
+        "for below, count in enumerate((1,)):",
+        (
+            "tests/simulation/test_families.py::"
+            "test_families_stay_trees_of_four_levels_whose_descendants_are_counted[seeds 0-14]",
         ),
     ),
 )

@@ -8,6 +8,10 @@ _ECONOMY: Final = (
     "tests/simulation/test_leases.py::"
     "test_every_lease_ends_once_with_all_that_it_spent_and_held[limits stay-seeds 0-1]"
 )
+_CHANGING: Final = (
+    "tests/simulation/test_leases.py::"
+    "test_every_lease_ends_once_with_all_that_it_spent_and_held[limits change and entities move-seeds 0-1]"
+)
 _SWEEPING: Final = "tests/unit/test_sweeping.py::"
 
 DEFECTS: Final = (
@@ -66,5 +70,26 @@ DEFECTS: Final = (
         "unused = AnyOf((ItemAbsent(), Below(schema.EXPIRES_AT, now_ms // 1000)))",
         "unused = None",
         ("tests/unit/test_durable_leases.py::test_the_same_key_again_returns_what_was_granted_first",),
+    ),
+    Defect(
+        "a lease is renewed whose time is over",
+        "flows/renewing.py",
+        "            leasing.not_expired(now_ms),\n",
+        "",
+        (_ECONOMY,),
+    ),
+    Defect(
+        "a place is taken from somebody whose time is not over",
+        "flows/holding.py",
+        "leaving = concurrency.lapsed(present, now_ms)[: min(in_the_way, most)]",
+        "leaving = list(present)[: min(in_the_way, most)]",
+        (_ECONOMY,),
+    ),
+    Defect(
+        "a limit that is gone leaves behind what was spent of it",
+        "flows/lifecycle.py",
+        "(schema.tat_attribute(name), schema.used_attribute(name), schema.refused_attribute(name))",
+        "(schema.tat_attribute(name), schema.refused_attribute(name))",
+        (_CHANGING,),
     ),
 )

@@ -53,7 +53,8 @@ class Answers:
         spent = self._of_those_that_stayed(call, call.spent)
         if isinstance(grant, Grant):
             self._check_granted(call, ask, grant, spent)
-            self.obedience.check_grant(world, call, grant)
+            if call.spent or grant.lease is None or not grant.lease.is_replayed:
+                self.obedience.check_grant(world, call, grant)  # else it was decided under the limits of then
             _work_out(world, call, grant)
             return
         if isinstance(error, StoreError):
@@ -126,7 +127,7 @@ class Answers:
                 return
         raise Violation(f"{limit.name} was refused, and nothing seen lately says so", key)
 
-    def judge_many(self, call: Call) -> None:
+    def judge_many(self, world: World, call: Call) -> None:
         """Hold a batch to the sum of what it granted."""
         if call.result is None:
             return
@@ -134,6 +135,7 @@ class Answers:
         is_sure = not call.may_differ
         for ask, verdict in zip(call.subject, call.result, strict=True):
             if isinstance(verdict, Grant):
+                _work_out(world, call, verdict)
                 for charge in verdict.charges:
                     for name, tokens in charge.tokens.items():
                         granted[schema.bucket_key(charge.entity_id, ask.resource), name] += tokens

@@ -133,7 +133,8 @@ class Call:
 class Message:
     """An operation on its way to the table, or (with a ``reply``) the answer on its way back.
 
-    ``attempts`` counts those before; ``is_unsure`` tells that one of them may have been applied.
+    ``attempts`` counts those before; ``is_unsure`` tells that one of them may have been applied. ``found`` is what
+    a read found so far, or a transaction left.
     """
 
     call: Call

@@ -60,7 +60,7 @@ _SPENDING: Final = frozenset({"acquire", "acquire many", "correct", "adjust"})
 """The calls that spend, or give back, by themselves; others only by a lease that says so in the same write."""
 
 _LET_GO_AGAIN: Final = 3
-"""One correction of so many is sent again under its request, though it was answered: it counts once."""
+"""Where replies get lost, one correction of so many is sent again though it was answered: it counts once."""
 
 
 class FamilyJudge:
@@ -165,7 +165,7 @@ class FamilyJudge:
                 self._answers.judge_acquire(world, call)
                 self._keep_answer(call)
             case "acquire many":
-                self._answers.judge_many(call)
+                self._answers.judge_many(world, call)
                 for verdict in call.result or ():
                     if isinstance(verdict, Grant):
                         keep(call.process.held, verdict)
@@ -173,7 +173,7 @@ class FamilyJudge:
                 self._answers.judge_correction(call)
                 if error is not None:
                     call.process.held.append(call.subject)
-                elif world.step % _LET_GO_AGAIN == 0:
+                elif world.faults.lost_reply and world.step % _LET_GO_AGAIN == 0:
                     call.subject.begin_anew()
                     call.process.held.append(call.subject)
             case "adjust":

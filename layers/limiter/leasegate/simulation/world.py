@@ -238,6 +238,9 @@ class World:
                 keys = [change.key for change in changes]
                 raise Violation("a write was applied twice though the table remembered it", *keys)
             call.applied.add(mark)
+            if isinstance(operation, Transact):
+                call.applied.update(_marks_left(changes, call.request.id))
+                message.found = {change.key: change.after for change in changes if change.after is not None}
             self._judge.applied(self, call, operation, changes)
         message.reply = outcome
 
@@ -291,6 +294,9 @@ class World:
         call.outcomes[message.place] = outcome
         call.was_unanswered = call.was_unanswered or isinstance(outcome, Failed)
         _see(call, message.operation, outcome, self.now_ms)
+        if message.found and isinstance(outcome, Applied):
+            for key, item in message.found.items():  # it is not shown, but can be worked out
+                call.see(key, item, self.now_ms)
         if not thread.messages:
             self._resume(thread, call)
 
@@ -374,6 +380,16 @@ def _mark(operation: Operation) -> object:
                 return operation.key, change.value
         return id(operation)
     return operation.token if isinstance(operation, Transact) else id(operation)
+
+
+def _marks_left(changes: Sequence[Change], request_id: str) -> list[object]:
+    """Return what buckets recognise a request by that a transaction left there: it may come back as an update."""
+    return [
+        (change.key, request_id)
+        for change in changes
+        if change.after is not None
+        and any(name.startswith("r.") and value == request_id for name, value in change.after.items())
+    ]
 
 
 def _nothing() -> Flow[None]:
