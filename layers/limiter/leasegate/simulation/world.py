@@ -186,7 +186,7 @@ class World:
         except StopIteration as end:
             call.result = end.value
         except LeasegateError as error:
-            call.error = error
+            call.error = error.with_traceback(None)  # its frames hold the call: a cycle for each error
         else:
             self._send(thread, call, operations)
             return
@@ -306,7 +306,7 @@ class World:
         except StopIteration as end:
             call.result = end.value
         except LeasegateError as error:
-            call.error = error
+            call.error = error.with_traceback(None)  # its frames hold the call: a cycle for each error
         else:
             self._send(thread, call, operations)
             return
