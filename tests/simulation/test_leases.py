@@ -44,7 +44,7 @@ from leasegate.simulation.world import World
 from tests.simulation.histories import assert_often, play, seeds
 
 SEEDS = 8
-STEPS = 12_000
+STEPS = 18_000
 KINDS = {
     "limits stay": (False, False),
     "limits change and entities move": (True, False),
@@ -309,7 +309,7 @@ def test_every_lease_ends_once_with_all_that_it_spent_and_held(kind: str, group:
             "end by a wrong ticket: done": 4,
             "correct: done": 50,
             "acquire: RateLimitExceeded": 50,
-            "sweep: done": 30,
+            "sweep: done": 15,
             "acquire durable: StoreUnavailable": 50,
             "end: StoreUnavailable": 20,
         },

@@ -114,8 +114,8 @@ DEFECTS: Final = (
     Defect(
         "an ancestor is believed to limit nothing of what is asked for",
         "flows/planning.py",
-        "if known is None or not known.limit_names.isdisjoint(self.wanted):",
-        "if known is None:",
+        "if amounts else self._plan_by_record(level)",
+        "if amounts and level.own else self._plan_by_record(level)",
         (_CHANGES,),
     ),
     Defect(
