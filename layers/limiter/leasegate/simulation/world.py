@@ -138,7 +138,8 @@ class World:
     def make(self, thread: Thread, call: Call) -> None:
         """Let a thread make this call next, which must be idle."""
         thread.call = call
-        self._begin(thread, call)
+        self._tell(call, "begins", None, None)
+        self._resume(thread, call)
 
     def skip(self, duration_ms: int) -> None:
         """Let every call come to its end, then time go by; what is late by so much never arrives."""
@@ -178,19 +179,6 @@ class World:
             self._miss(thread, message)
         else:
             self._deliver(thread, message, message.reply)
-
-    def _begin(self, thread: Thread, call: Call) -> None:
-        self._tell(call, "begins", None, None)
-        try:
-            operations = next(call.flow)
-        except StopIteration as end:
-            call.result = end.value
-        except LeasegateError as error:
-            call.error = error.with_traceback(None)  # its frames hold the call: a cycle for each error
-        else:
-            self._send(thread, call, operations)
-            return
-        self._end(thread, call)
 
     def _send(self, thread: Thread, call: Call, operations: tuple[Operation, ...]) -> None:
         call.round_trips += 1
@@ -301,8 +289,10 @@ class World:
             self._resume(thread, call)
 
     def _resume(self, thread: Thread, call: Call) -> None:
+        """Let a flow take its outcomes in, of which it has none when it begins, and go on to its next round trip."""
+        outcomes = tuple(call.outcomes) if call.round_trips else None
         try:
-            operations = call.flow.send(tuple(call.outcomes))  # type: ignore[arg-type]  # all are there by now
+            operations = call.flow.send(outcomes)  # type: ignore[arg-type]  # all are there by now
         except StopIteration as end:
             call.result = end.value
         except LeasegateError as error:
