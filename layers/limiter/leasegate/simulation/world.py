@@ -289,7 +289,7 @@ class World:
             self._resume(thread, call)
 
     def _resume(self, thread: Thread, call: Call) -> None:
-        """Let a flow take its outcomes in, of which it has none when it begins, and go on to its next round trip."""
+        """Let a flow take its outcomes in, of which none are there when it begins, and make a round trip."""
         outcomes = tuple(call.outcomes) if call.round_trips else None
         try:
             operations = call.flow.send(outcomes)  # type: ignore[arg-type]  # all are there by now
