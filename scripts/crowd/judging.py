@@ -10,8 +10,8 @@ from typing import cast
 from leasegate import Limit, schema
 from leasegate.operations import Item, Key
 from leasegate.repository.wire import decode_item, decode_key
+from leasegate.simulation.ledger import Ledger
 from leasegate.stream import StreamRecord
-from tests.simulation.oracle import Ledger
 
 
 @dataclass(frozen=True, slots=True)

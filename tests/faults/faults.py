@@ -81,10 +81,10 @@ class Dice:
         self._next: list[Fault] = []
         self._lock = Lock()
 
-    def strike_next(self, fault: Fault, times: int = 1) -> None:
-        """Let a fault strike so many requests from now on, of those that know it."""
+    def strike_next(self, *faults: Fault) -> None:
+        """Let these faults strike the next requests, one each, of those that know it."""
         with self._lock:
-            self._next = [fault] * times
+            self._next = list(faults)
 
     def stop(self) -> None:
         """Let nothing go wrong from now on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 KEY = Key("a", "s")
 COUNT = Update(KEY, (Add("n", 1),))
-ONCE = 75
-"""A time in which one attempt begins, at a clock that goes on by 50 ms with every look at it."""
-OFTEN = 60_000
+TIMEOUT_MS = 60_000
 
 UNSURE = {
     Fault.LOST_REQUEST: 0,  # nobody can tell it from a lost reply
@@ -64,12 +62,12 @@ def proxy(dynamodb_local: str) -> Iterator[FaultyProxy]:
 
 
 class Asker:
-    """A repository behind the proxy, whose pauses take no time and whose time to repeat is the test's."""
+    """A repository behind the proxy, whose pauses take no time; it repeats what failed only if it is to."""
 
     def __init__(self, proxy: FaultyProxy, table: Table) -> None:
         self.proxy = proxy
         self._table = table
-        self._ticks = itertools.count()
+        self._repeats = False
         client = boto3.client(
             "dynamodb", endpoint_url=proxy.url, config=client_config(connect_timeout_s=5, read_timeout_s=0.5)
         )
@@ -77,14 +75,13 @@ class Asker:
             client,
             table.name,
             sleep=lambda _seconds: None,
-            draw=lambda: 0.0,
-            monotonic_ns=lambda: next(self._ticks) * 50_000_000,
+            draw=lambda: 0.0 if self._repeats else math.inf,
         )
 
-    def ask(self, operation: Operation, fault: Fault | None, *, times: int = 1, timeout_ms: int = ONCE) -> Outcome:
-        if fault is not None:
-            self.proxy.dice.strike_next(fault, times)
-        (outcome,) = self.repository.execute((operation,), timeout_ms=timeout_ms)
+    def ask(self, operation: Operation, *faults: Fault, repeats: bool = False) -> Outcome:
+        self.proxy.dice.strike_next(*faults)
+        self._repeats = repeats
+        (outcome,) = self.repository.execute((operation,), timeout_ms=TIMEOUT_MS)
         return outcome
 
     def fail(self, operation: Operation, fault: Fault) -> StoreError:
@@ -135,16 +132,14 @@ def test_a_transaction_in_conflict_is_throttled_and_not_applied(asker: Asker) ->
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.CONFLICT, Fault.FAILED, Fault.RESET_REQUEST])
 def test_a_write_is_repeated_until_it_is_answered(asker: Asker, fault: Fault) -> None:
-    outcome = asker.ask(COUNT, fault, times=3, timeout_ms=OFTEN)
+    outcome = asker.ask(COUNT, fault, fault, fault, repeats=True)
     assert isinstance(outcome, Applied)
     assert outcome.item == {"n": 1}
     assert asker.proxy.dice.requests["UpdateItem"] == 4
 
 
 def test_what_was_unsure_once_is_so_though_it_was_throttled_at_last(asker: Asker) -> None:
-    asker.proxy.dice.strike_next(Fault.LOST_REPLY)
-    asker.proxy.dice._next += [Fault.THROTTLED] * 100
-    (outcome,) = asker.repository.execute((COUNT,), timeout_ms=2_000)
+    outcome = asker.ask(COUNT, Fault.LOST_REPLY, *[Fault.THROTTLED] * 1_000, repeats=True)
     assert isinstance(outcome, Failed)
     assert type(outcome.error) is StoreThrottled
     assert outcome.error.maybe_applied
@@ -152,15 +147,15 @@ def test_what_was_unsure_once_is_so_though_it_was_throttled_at_last(asker: Asker
 
 
 def test_a_write_that_was_applied_and_is_repeated_is_refused_by_its_condition(asker: Asker) -> None:
-    asker.repository.execute((Put(KEY, {"n": 1}),), timeout_ms=OFTEN)
+    asker.ask(Put(KEY, {"n": 1}))
     once = Update(KEY, (Add("n", 1),), Equals("n", 1))
-    outcome = asker.ask(once, Fault.LOST_REPLY, timeout_ms=OFTEN)
+    outcome = asker.ask(once, Fault.LOST_REPLY, repeats=True)
     assert outcome == Refused({"n": 2})
     assert asker.counted() == 2
 
 
 def test_a_transaction_that_was_applied_and_is_repeated_is_known_by_its_token(asker: Asker) -> None:
-    outcome = asker.ask(Transact((COUNT,), "token"), Fault.LOST_REPLY, timeout_ms=OFTEN)
+    outcome = asker.ask(Transact((COUNT,), "token"), Fault.LOST_REPLY, repeats=True)
     assert outcome == Applied(None)
     assert asker.counted() == 1
 
@@ -193,8 +188,8 @@ def test_keys_that_stay_unprocessed_are_not_taken_for_absent_items(asker: Asker)
 def test_keys_that_were_not_processed_are_asked_for_again_and_only_those(asker: Asker) -> None:
     keys = tuple(Key(f"k{number}", "s") for number in range(40))
     for number, key in enumerate(keys):
-        asker.repository.execute((Put(key, {"n": number}),), timeout_ms=OFTEN)
-    outcome = asker.ask(BatchGet(keys), Fault.UNPROCESSED, times=3, timeout_ms=OFTEN)
+        asker.ask(Put(key, {"n": number}))
+    outcome = asker.ask(BatchGet(keys), *[Fault.UNPROCESSED] * 3, repeats=True)
     assert isinstance(outcome, Found)
     assert {key: item["n"] for key, item in outcome.items.items()} == {key: n for n, key in enumerate(keys)}
     assert asker.proxy.dice.times(Fault.UNPROCESSED) == 3

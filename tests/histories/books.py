@@ -11,10 +11,10 @@ from leasegate import schema
 from leasegate.flows.leasing import StoredLease, parse_lease
 from leasegate.operations import Item, Key
 from leasegate.repository.wire import decode_item, decode_key
+from leasegate.simulation.ledger import Ledger
 from leasegate.stream import StreamRecord, sequence_number
 from tests.histories.accounts import Account, Spent, merged, without_zeros
 from tests.histories.witness import REQUEST_ATTRIBUTES
-from tests.simulation.oracle import Ledger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -20,7 +20,7 @@ from leasegate.operations import (
     Transact,
     Update,
 )
-from tests.simulation.oracle import lacks
+from leasegate.simulation.ledger import lacks
 
 
 class Witness(local):
@@ -61,10 +61,8 @@ class Witness(local):
             if item is None:
                 continue  # this level was answered from memory
             name = refusal.state.name
-            tat = item.get(schema.tat_attribute(name))
             limit = schema.parse_bucket(item).limits[name]
-            assert tat is None or isinstance(tat, int)
-            assert lacks(limit, tat, consume[name], self.now_ms), f"{refusal} was refused, though it was there"
+            assert lacks(item, limit, consume[name], self.now_ms), f"{refusal} was refused, though it was there"
             looked_at += 1
         return looked_at
 

@@ -12,7 +12,7 @@ from leasegate import Limit, Limiter, RateLimitExceeded, bucket, schema
 from leasegate.administration.session import wall_clock_ms
 from leasegate.operations import Applied, Item, Operation, Outcome, Update
 from leasegate.repository.dynamodb import DynamoRepository
-from tests.simulation.oracle import LimitLedger
+from leasegate.simulation.ledger import Line
 
 if TYPE_CHECKING:
     from tests.fixtures.dynamodb import Table
@@ -96,10 +96,11 @@ def test_thirty_two_threads_get_what_the_limit_allows_and_no_more(table: Table) 
     at_ms = [start_ms] + [cast("int", item[schema.WRITTEN_AT]) for item in items]
     assert used[-1] == granted, "what the bucket says was spent is what the threads were granted"
 
-    ledger = LimitLedger(LIMIT)
-    ledger.write(1, start_ms)
+    terms = (LIMIT.capacity, LIMIT.amount, LIMIT.period_ms)
+    line = Line()
+    assert line.allows(terms, 1, start_ms)
     for (before, after), now_ms in zip(pairwise(used), at_ms[1:], strict=True):
-        ledger.write(after - before, now_ms)
+        assert line.allows(terms, after - before, now_ms), f"over-admitted at {now_ms}"
 
     burst_over = next(n for n, item in enumerate(items, 1) if left(item) == 0)
     refilled = (at_ms[-1] - at_ms[burst_over]) * LIMIT.amount // LIMIT.period_ms

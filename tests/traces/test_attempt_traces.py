@@ -37,7 +37,7 @@ def test_a_throttled_call_and_its_repetitions_are_one_call(
 ) -> None:
     scene.family("key")
     scene.ask(instance)
-    proxy.dice.strike_next(Fault.THROTTLED, refusals)
+    proxy.dice.strike_next(*[Fault.THROTTLED] * refusals)
     granted = scene.ask(instance)
     assert granted.status == 200
     check(granted, "UpdateItem", attempts=1 + refusals)
@@ -50,7 +50,7 @@ def test_calls_side_by_side_are_repeated_each_by_itself(
 ) -> None:
     scene.family("project", "key")
     scene.ask(instance)
-    proxy.dice.strike_next(Fault.THROTTLED, 2)
+    proxy.dice.strike_next(Fault.THROTTLED, Fault.THROTTLED)
     granted = scene.ask(instance)
     assert granted.status == 200
     check(granted, beside("UpdateItem", 2), attempts=4)

@@ -5,8 +5,7 @@ from typing import Final
 from scripts.mutations.defect import Defect
 
 _HISTORIES: Final = (
-    "tests/simulation/test_oracles.py::"
-    "test_no_history_breaks_what_must_hold_and_everything_is_checked_often[seeds 0-7]"
+    "tests/simulation/test_simulator.py::test_no_history_under_all_faults_breaks_what_must_hold[seeds 0-9]"
 )
 
 # At v == N both branches leave N + cost, so AtMost in place of Below in the idle branch would be no defect: there

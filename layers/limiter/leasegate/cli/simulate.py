@@ -88,7 +88,7 @@ def _answer(session: Session, reports: list[Report], elapsed_s: float) -> None:
         "steps_a_second": round(steps / elapsed_s),
         "violations": 0,
         "endings": dict(sorted(endings.items())),
-        "obeyed": dict(sorted(checked.items())),
+        "checked": dict(sorted(checked.items())),
         "digests": {str(report.seed): f"{report.digest:08x}" for report in reports},
     }
     made = table("calls", "done#", "no#", "no answer#")

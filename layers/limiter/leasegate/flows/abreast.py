@@ -27,7 +27,8 @@ class _Runner[T]:
         except StopIteration as end:
             self.waiting, self.ended = None, [end.value]
         except LeasegateError as error:
-            self.waiting, self.ended = None, [error]
+            # Its frames would hold this runner, and with it the error: a cycle for each.
+            self.waiting, self.ended = None, [error.with_traceback(None)]
 
 
 def abreast[T](flows: Sequence[Flow[T]]) -> Flow[list[T | LeasegateError]]:

@@ -114,7 +114,7 @@ def _alone(ask: Ask, new_request: NewRequest, knowledge: Knowledge) -> Flow[Verd
     try:
         return (yield from acquire(ask, new_request(ask), knowledge))
     except LeasegateError as error:
-        return error
+        return error.with_traceback(None)  # a verdict among others, and not raised from here
 
 
 def _merged(asks: Sequence[Ask]) -> Ask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from ..concurrency import Holders
@@ -94,6 +95,9 @@ NO_ENTITY: Final = Entity()
 _STATE_INITIALS: Final = frozenset([prefix[0] for prefix in (TAT_PREFIX, REQUEST_PREFIX, HOLDER_PREFIX)])
 """What the names begin with of which a bucket has many: a look at one letter passes over the rest of an item."""
 
+_LIMITS_KEPT: Final = 4096
+"""So many limits stay as they were read: most entities have the same few, and each is checked when it is made."""
+
 
 @frozen
 class StoredLimits:
@@ -175,8 +179,10 @@ def parse_limits(value: Value) -> Limits:
     stored = cast("Mapping[str, tuple[int, int, int]]", value)
     limits: dict[str, Limit] = {}
     for name in sorted(stored):
-        capacity, amount, period_ms = stored[name]
-        limits[name] = (
-            Limit(name, capacity, amount, period_ms) if amount else Limit(name, capacity, 0, 0, period_ms)
-        )
+        limits[name] = _limit(name, *stored[name])
     return limits
+
+
+@lru_cache(_LIMITS_KEPT)
+def _limit(name: str, capacity: int, amount: int, period_ms: int) -> Limit:
+    return Limit(name, capacity, amount, period_ms) if amount else Limit(name, capacity, 0, 0, period_ms)

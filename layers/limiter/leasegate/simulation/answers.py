@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Final, cast
 
 from .. import schema
@@ -19,9 +18,10 @@ from ..flows.grants import Ask, Grant
 from ..flows.spending import Amounts
 from ..knowledge import DEFAULT_REFUSAL_AGE_MS
 from ..limits import Limit
-from ..operations import Item, Key, Value
+from ..operations import Key, Value
 from .buckets import Buckets
 from .calls import Call, Held, Violation
+from .ledger import lacks
 from .obedience import Obedience
 from .table import SimulatedTable
 from .world import World
@@ -209,16 +209,3 @@ def _work_out(world: World, call: Call, grant: Grant) -> None:
             for name, holders in charge.state.holders.items():
                 item |= {f"h.{name}.{holder}": until_ms for holder, until_ms in holders.items()}
             call.process.see(schema.bucket_key(charge.entity_id, grant.resource), item, world.now_ms)
-
-
-def lacks(item: Item, limit: Limit, cost: int, now_ms: int) -> bool:
-    """Say, by rational numbers and not by the limiter's own arithmetic, that so much is not there."""
-    if limit.is_concurrent:
-        prefix = f"h.{limit.name}."
-        untils = [cast("int", until) for name, until in item.items() if name.startswith(prefix)]
-        return sum([until > now_ms for until in untils]) + cost > limit.capacity
-    tat = cast("int | None", item.get("v." + limit.name))
-    if tat is None:
-        return cost > limit.capacity
-    debt = max(Fraction(0), Fraction(tat, limit.amount) - now_ms) * Fraction(limit.amount, limit.period_ms)
-    return limit.capacity - debt < cost

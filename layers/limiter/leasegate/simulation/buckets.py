@@ -17,37 +17,15 @@ from ..limits import HOUR_MS
 from ..operations import Item, Key
 from .calls import Call, Violation
 from .history import Stream
+from .ledger import Line, Terms
 from .table import Change
 from .world import NOBODY
 
 GRANTING: Final = frozenset({"acquire", "acquire durable", "acquire many"})
 """The calls that spend only what is there; others may go into debt."""
 
-type Terms = tuple[int, int, int]
-"""Capacity, tokens a period, period in ms; or capacity, 0, lease in ms."""
-
 type Leaver = tuple[Key, str]
 """A bucket, and a holder of one of its places."""
-
-
-@dataclass(slots=True)
-class Line:
-    """Holds the grants of one limit to ``cost(i..j) - returned(i..j) <= (now_j - now_i) * A + C * P``.
-
-    In tokens weighed by P, in the order in which the table applied the writes, with the clock reading that each
-    carried. One look a write: the i that allows least is the one with the greatest ``now_i * A - spent before i``.
-    """
-
-    spent: int = 0
-    worst: int | None = None
-
-    def allows(self, terms: Terms, tokens: int, now_ms: int) -> bool:
-        """Take in a grant, and say whether it keeps to the limit."""
-        capacity, amount, period_ms = terms
-        slack = now_ms * amount - self.spent
-        worst = self.worst = slack if self.worst is None else max(self.worst, slack)
-        self.spent += tokens * period_ms
-        return self.spent <= now_ms * amount + capacity * period_ms - worst
 
 
 @dataclass(slots=True)
@@ -135,7 +113,7 @@ class Buckets:
             if not line.allows(terms, tokens, at_ms) or tat is None or tat > ceiling:
                 raise Violation(f"{tokens} tokens of {name} were granted that were not there", key)
         else:
-            line.spent += tokens * terms[2]
+            line.correct(terms, tokens)
 
     def _take_limits(self, key: Key, before: Item, after: Item, step: int) -> None:
         """Take in that the limits are others; of those that are gone nothing stays but who holds a place."""

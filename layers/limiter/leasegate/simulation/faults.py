@@ -15,7 +15,7 @@ class Faults:
         late_request: its sender hears nothing and goes on; it reaches the table all the same, some time later.
         lost_reply: the table did what was asked, and its sender hears nothing.
         throttled: the table refuses to look at it. conflict: the same of a transaction, for another one's sake.
-        unprocessed: of a batch of keys, only some are answered at a time.
+        unprocessed: a batch of keys is broken off, for each key; the rest is asked for again.
         stale_read: an eventually consistent read shows what was there before.
         gives_up: a sender that heard nothing does not ask again.
         death: a process dies, for each step; nobody knows what it knew.
@@ -27,7 +27,7 @@ class Faults:
     lost_reply: float = 0.02
     throttled: float = 0.01
     conflict: float = 0.02
-    unprocessed: float = 0.1
+    unprocessed: float = 0.03
     stale_read: float = 0.2
     gives_up: float = 0.15
     death: float = 0.0005

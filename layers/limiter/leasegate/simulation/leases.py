@@ -16,8 +16,9 @@ from ..flows.leasing import StoredLease
 from ..flows.spending import Amounts
 from ..operations import Key
 from ..records import LeaseEnd, Renewal
-from .buckets import GRANTING, Buckets, Leaver, Terms
+from .buckets import GRANTING, Buckets, Leaver
 from .calls import Call, Violation
+from .ledger import Terms
 from .table import Change, SimulatedTable
 
 

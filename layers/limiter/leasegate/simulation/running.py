@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .calls import Violation
@@ -55,12 +57,25 @@ class ViolationFound(Exception):
 def simulate(seed: int, steps: int, faults: Faults = ALL) -> Report:
     """Play the history of a seed; raise :class:`ViolationFound` where it breaks what must hold.
 
-    About 30 us a step. Where it breaks it is played once more, to tell of the last steps that led to it.
+    Where it breaks it is played once more, to tell of the last steps that led to it.
     """
     try:
-        return _play(seed, steps, faults, None)
+        with _uncollected():
+            return _play(seed, steps, faults, None)
     except Exception:  # noqa: BLE001 - whatever it is, it is told by the history that led to it
         return _tell(seed, steps, faults)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no cycles meanwhile: a history makes next to none, and each look goes through all that it keeps."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _play(seed: int, steps: int, faults: Faults, teller: Teller | None) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..operations import Applied, BatchGet, Delete, Found, Item, Key, Operation, Outcome, Put, Transact, Update
+from ..operations import Applied, Delete, Item, Key, Operation, Outcome, Put, Transact, Update
 from ..repository.memory import MemoryRepository
 
 
@@ -44,11 +44,9 @@ class SimulatedTable(MemoryRepository):
                 changes.append(Change(key, before, after))
         return outcome, changes
 
-    def read_former(self, batch: BatchGet) -> Found:
-        """Read items as they were before their last change: what an eventually consistent read may show."""
-        items, former = self._items, self._former
-        shown = {key: former[key] if key in former else items.get(key) for key in batch.keys}
-        return Found({key: item for key, item in shown.items() if item is not None})
+    def former(self, key: Key) -> Item | None:
+        """Return an item as it was before its last change: what an eventually consistent read may show."""
+        return self._former[key] if key in self._former else self._items.get(key)
 
     def expire(self, key: Key) -> Change:
         """Delete an item as its time to live would."""

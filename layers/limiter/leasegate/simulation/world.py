@@ -1,9 +1,9 @@
 """A deterministic world: processes that share one table, moved on step by step under one seed.
 
-A step is the least that can happen: a call begins, one request reaches the table, one reply reaches its thread, a
-process dies. Whatever else is under way may come between any two of them. Requests and replies get lost or late,
-are repeated under the same operation as a repository would, or given up; clocks differ; days go by, and then
-DynamoDB deletes what is idle. One seed is one history.
+A step is the least that can happen: a call begins, one request reaches the table, one more key of a batch is read,
+one reply reaches its thread, a process dies. Whatever else is under way may come between any two of them. Requests
+and replies get lost or late, are repeated under the same operation as a repository would, or given up; clocks
+differ; days go by, and then DynamoDB deletes what is idle. One seed is one history.
 """
 
 from __future__ import annotations
@@ -172,7 +172,9 @@ class World:
             return
         messages = thread.messages
         message = messages[int(self.chance.random() * len(messages))] if len(messages) > 1 else messages[0]
-        if message.reply is None:
+        if message.is_read and message.unread:
+            self._read_one(message, message.operation)  # type: ignore[arg-type]  # nothing else is read
+        elif message.reply is None:
             self._arrive(thread, message)
         elif self.chance.random() < self.faults.lost_reply:
             self._tell(call, "reply lost", message.operation, message.reply)
@@ -211,8 +213,9 @@ class World:
     def _execute(self, message: Message) -> None:
         operation = message.operation
         if isinstance(operation, BatchGet):
-            message.reply = self._read(message, operation)
-            self._tell(message.call, "reads", operation, message.reply)
+            message.is_read = True
+            message.unread = message.unread or list(operation.keys)
+            self._read_one(message, operation)
             return
         call = message.call
         mark = _mark(operation)
@@ -232,26 +235,22 @@ class World:
             self._judge.applied(self, call, operation, changes)
         message.reply = outcome
 
-    def _read(self, message: Message, batch: BatchGet) -> Outcome | None:
-        """Read a batch, not all at once: it is no snapshot; None while some keys are unanswered."""
-        if not batch.is_consistent and self.chance.random() < self.faults.stale_read:
-            return self.table.read_former(batch)
-        pending = message.pending or batch.keys
-        if self.chance.random() < self.faults.unprocessed and len(pending) > 1:
-            answered = 1 + int(self.chance.random() * (len(pending) - 1))
-            order = list(pending)
-            self.chance.shuffle(order)
-            now, message.pending = order[:answered], tuple(order[answered:])
-        else:
-            now, message.pending = list(pending), ()
-        for key in now:
-            item = self.table.item(key)
-            if item is not None:
-                message.found[key] = item
-        if message.pending:
+    def _read_one(self, message: Message, batch: BatchGet) -> None:
+        """Read one key of a batch, which is no snapshot: others may write before the next."""
+        draw, unread, table = self.chance.random, message.unread, self.table
+        key = unread.pop(int(draw() * len(unread)))
+        is_stale = not batch.is_consistent and draw() < self.faults.stale_read
+        item = table.former(key) if is_stale else table.item(key)
+        if item is not None:
+            message.found[key] = item
+        if not unread:
+            message.reply = Found(message.found)
+            self._tell(message.call, "reads", batch, message.reply)
+        elif draw() < self.faults.unprocessed:
+            message.is_read = False
             message.attempts += 1
-            return Failed(StoreThrottled("keys unprocessed")) if message.attempts > MOST_ATTEMPTS else None
-        return Found(message.found)
+            if message.attempts > MOST_ATTEMPTS:
+                message.reply = Failed(StoreThrottled("keys unprocessed"))
 
     def _arrive_late(self) -> None:
         """Let the table execute what its sender gave up; the answer is for nobody."""
@@ -266,6 +265,7 @@ class World:
         message.is_unsure = message.is_unsure or not isinstance(message.operation, _READS)
         message.attempts += 1
         message.reply = None
+        message.is_read, message.unread, message.found = False, [], {}
         if message.attempts >= MOST_ATTEMPTS or self.chance.random() < self.faults.gives_up:
             self._deliver(thread, message, Failed(StoreUnavailable("no reply", maybe_applied=message.is_unsure)))
 
