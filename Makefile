@@ -17,6 +17,8 @@ DYNAMODB_LOCAL := .local/dynamodb-local/DynamoDBLocal.jar
 
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start hundreds of processes, and without bytecode each would compile all that it imports, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 ##@ Use
 
@@ -133,7 +135,7 @@ $(STAMPS)/uv: requirements/uv.txt
 
 # Every environment is made of the same Python as uv's. It takes the interpreter itself, not the link in its venv.
 SYNC = $(UV) venv --quiet --allow-existing --python "$$(.local/tools/uv/bin/python -c 'import sys; print(sys._base_executable)')" $(1) && \
-	$(UV) pip sync --quiet --python $(1) --require-hashes $(2)
+	$(UV) pip sync --quiet --compile-bytecode --python $(1) --require-hashes $(2)
 
 $(STAMPS)/dev: requirements/dev.txt pyproject.toml $(STAMPS)/uv
 	@echo "Installing the package and its tests into .venv"

@@ -1,5 +1,6 @@
 """template.yaml as data, and its table as a request to create one."""
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 PATH = Path(__file__).resolve().parents[1] / "template.yaml"
 
 
+@cache
 def load(path: Path = PATH) -> dict[str, Any]:
-    """Read a template; `!If` and its like come in their long form, `{"Fn::If": [...]}`."""
+    """Read a template, once; `!If` and its like come in their long form, `{"Fn::If": [...]}`."""
     template: dict[str, Any] = cfn_yaml.load(str(path))
     return template
 

@@ -62,6 +62,11 @@ class DeployedFunction:
         self._variables: dict[str, str] = self._client.get_function_configuration(FunctionName=name)[
             "Environment"
         ]["Variables"]
+        self._instance: Instance | None = None
+
+    def instance(self) -> Instance:
+        """Return the instance that was started last; it may have been asked of other things before."""
+        return self._instance or self.start_instance()
 
     def start_instance(self) -> Instance:
         """Return an instance that has never been asked; the last one is not asked again."""
@@ -71,7 +76,8 @@ class DeployedFunction:
             FunctionName=self._name, Environment={"Variables": self._variables | changed}
         )
         self._client.get_waiter("function_updated_v2").wait(FunctionName=self._name, WaiterConfig=_WAIT)
-        return Instance(self._client, self._daemon, self._name, service)
+        self._instance = Instance(self._client, self._daemon, self._name, service)
+        return self._instance
 
     def restore(self) -> None:
         """Give it back the configuration it had."""

@@ -16,7 +16,7 @@ from scripts.traces.comparison import DELAY_MS, Comparison, compare
 from scripts.traces.pictures import FOLDER, PAGE, PICTURED
 from scripts.traces.tables import DOCUMENT, PART, render_table
 
-pytestmark = pytest.mark.xdist_group("stack")
+pytestmark = pytest.mark.xdist_group("comparison")
 
 FAR_MS: Final = 2 * DELAY_MS
 """Far enough on a machine that runs other tests meanwhile."""

@@ -225,5 +225,6 @@ def test_a_client_that_is_built_otherwise_is_left_alone_and_that_is_logged_once(
         for _ in range(2):
             assert not isinstance(repository.execute((READ,), timeout_ms=100)[0], Failed)
     assert [record.getMessage() for record in caplog.records] == [
-        "the client Client is not as expected: an attempt may outlast its deadline"
+        "the client Client is not as expected: an attempt may outlast its deadline",
+        "the client Client is not as expected: its answers may be damaged",
     ]

@@ -343,7 +343,7 @@ def test_the_sweep_may_do_all_that_it_is_for(repository_of: Open, moto_client: D
     let_leases_expire(moto_client)
     others = snapshot(moto_client, but=("BUCKET#", "LEASE#"))
 
-    report = Sweeper(repository_of("SweepFunction")).sweep(lambda: 60_000)
+    report = Sweeper(repository_of("SweepFunction"), timeout_ms=60_000).sweep(lambda: 60_000)
 
     assert report == SweepReport(released=4, kept=1)
     assert snapshot(moto_client, but=("BUCKET#", "LEASE#")) == others

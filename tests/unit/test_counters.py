@@ -25,7 +25,8 @@ def grants(table: MemoryTable, entity_id: str = "key") -> int:
 
 def refusals(table: MemoryTable, entity_id: str = "key") -> dict[str, object]:
     item = bucket(table, entity_id)
-    return {name: count for attribute, count in item.items() if (name := schema.refused_limit(attribute))}
+    prefix = schema.REFUSED_PREFIX
+    return {name.removeprefix(prefix): count for name, count in item.items() if name.startswith(prefix)}
 
 
 def refuse(limiter: Limiter, times: int = 1, amount: int = 1_000, entity_id: str = "key") -> None:

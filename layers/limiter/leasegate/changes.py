@@ -7,7 +7,7 @@ happened between them, and the version says which change it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,31 +74,24 @@ def read_change(key: Key, before: Item | None, after: Item) -> BucketChange:
             raise ValueError(f"version {version} follows {since}")
         if not 0 <= at_ms <= LAST_MS:
             raise ValueError(f"{at_ms} is no time in ms")
-        return BucketChange(
-            entity_id,
-            resource,
-            since,
-            version,
-            at_ms,
-            _difference(before or {}, after, schema.used_limit),
-            _integer(after, schema.GRANTS, 0) - _integer(before or {}, schema.GRANTS, 0),
-            _difference(before or {}, after, schema.refused_limit),
-            _in_use(state, at_ms),
-        )
+        tokens, refused = _differences(before or {}, after)
+        grants = _integer(after, schema.GRANTS, 0) - _integer(before or {}, schema.GRANTS, 0)
+        in_use = _in_use(state, at_ms)
+        return BucketChange(entity_id, resource, since, version, at_ms, tokens, grants, refused, in_use)
     except _MISREAD as error:
         raise UnreadableChange(f"{type(error).__name__}: {error}") from error
 
 
-def _difference(before: Item, after: Item, limit_of: Callable[[str], str | None]) -> Counts:
-    """Return what counters grew by; one that is gone was reset with its limit, and spent nothing."""
-    grown: dict[str, int] = {}
+def _differences(before: Item, after: Item) -> tuple[Counts, Counts]:
+    """Return by how much tokens and refusals grew; a counter that is gone was reset with its limit."""
+    grown: dict[str, dict[str, int]] = {schema.USED_PREFIX: {}, schema.REFUSED_PREFIX: {}}
     for attribute in after:
-        name = limit_of(attribute)
-        if name is not None:
+        counts = grown.get(attribute[:2])
+        if counts is not None:
             difference = _integer(after, attribute) - _integer(before, attribute, 0)
             if difference:
-                grown[name] = difference
-    return grown
+                counts[attribute[2:]] = difference
+    return grown[schema.USED_PREFIX], grown[schema.REFUSED_PREFIX]
 
 
 def _in_use(state: Bucket, at_ms: int) -> Counts:

@@ -5,6 +5,7 @@ The SDK looks at it only where it decides whether to repeat a call by itself, an
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
 
 _HEADER: Final = "x-amz-crc32"
 
+_logger = logging.getLogger("leasegate")
+
 
 def check_answers(client: DynamoDBClient) -> None:
-    """Let a client raise ``ChecksumError`` for answers that were damaged; told twice it does so once."""
-    client.meta.events.register("before-parse.dynamodb", _check, unique_id="leasegate-checksum")
+    """Let a client raise ``ChecksumError`` for answers that were damaged; told twice it does so once.
+
+    One that has no events to listen to, for it is none of botocore's, is left as it is, which is logged.
+    """
+    try:
+        events = client.meta.events
+    except AttributeError:
+        _logger.warning("the client %s is not as expected: its answers may be damaged", type(client).__name__)
+        return
+    events.register("before-parse.dynamodb", _check, unique_id="leasegate-checksum")
 
 
 def _check(response_dict: dict[str, Any], **_answer: object) -> None:

@@ -97,19 +97,9 @@ def used_attribute(limit_name: str) -> str:
     return USED_PREFIX + limit_name
 
 
-def used_limit(attribute: str) -> str | None:
-    """Return the limit whose spent tokens an attribute counts; None for other attributes."""
-    return attribute.removeprefix(USED_PREFIX) if attribute.startswith(USED_PREFIX) else None
-
-
 def refused_attribute(limit_name: str) -> str:
     """Name the attribute that counts refusals by a limit: of a bucket those reported, of usage all counted."""
     return REFUSED_PREFIX + limit_name
-
-
-def refused_limit(attribute: str) -> str | None:
-    """Return the limit whose refusals an attribute counts; None for other attributes."""
-    return attribute.removeprefix(REFUSED_PREFIX) if attribute.startswith(REFUSED_PREFIX) else None
 
 
 def peak_attribute(limit_name: str) -> str:

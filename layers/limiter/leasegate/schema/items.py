@@ -92,8 +92,6 @@ class Entity:
 
 NO_ENTITY: Final = Entity()
 
-_STATE_INITIALS: Final = frozenset([prefix[0] for prefix in (TAT_PREFIX, REQUEST_PREFIX, HOLDER_PREFIX)])
-"""What the names begin with of which a bucket has many: a look at one letter passes over the rest of an item."""
 
 _LIMITS_KEPT: Final = 4096
 """So many limits stay as they were read: most entities have the same few, and each is checked when it is made."""
@@ -115,13 +113,12 @@ def parse_bucket(item: Item, known: Bucket | None = None) -> Bucket:
     requests: dict[str, str] = {}
     holders: dict[str, dict[str, int]] = {}
     for name, value in attributes.items():
-        if name[0] not in _STATE_INITIALS:
-            continue
-        if name.startswith(REQUEST_PREFIX):
+        prefix = name[:2]  # all that count here are as long
+        if prefix == REQUEST_PREFIX:
             requests[name] = value
-        elif name.startswith(TAT_PREFIX):
+        elif prefix == TAT_PREFIX:
             tats[name[2:]] = value
-        elif name.startswith(HOLDER_PREFIX):
+        elif prefix == HOLDER_PREFIX:
             _, limit_name, holder = name.split(".")
             holders.setdefault(limit_name, {})[holder] = value
     return Bucket(
