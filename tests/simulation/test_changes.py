@@ -32,6 +32,7 @@ class Changes:
 
     def __init__(self, history: History, judge: FamilyJudge) -> None:
         self._family = FamilyTraffic(history, judge.obedience)
+        self._obedience = judge.obedience
 
     def next_call(self, world: World, thread: Thread) -> Call | None:
         """Change something, often with nothing after it for so long that everybody must have heard of it."""
@@ -50,8 +51,8 @@ class Changes:
         signature = Signature("somebody", request.id, request.now_ms)
         entity_id, is_disabled = world.chance.choice(ANCESTORS), world.chance.random() < 0.3
         flow = switch_entity(entity_id, None, signature, thread.process.knowledge, is_disabled=is_disabled)
-        call = Call("change", (entity_id,), flow, thread.process, request, world.step, world.now_ms)
-        return self._family._begin_change(call)
+        self._obedience.begin((entity_id,))
+        return world.call(thread, "change", (entity_id,), flow, request)
 
 
 @pytest.mark.parametrize("group", seeds(SEEDS, 4), ids=lambda group: f"seeds {group.start}-{group.stop - 1}")

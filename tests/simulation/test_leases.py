@@ -30,7 +30,7 @@ from leasegate.flows.grants import Ask, Cascade, OnExpiry, Terms
 from leasegate.flows.limits_admin import set_entity_limits
 from leasegate.flows.renewing import renew_holders, renew_lease
 from leasegate.flows.settle import correct
-from leasegate.flows.spending import Amounts, Request
+from leasegate.flows.spending import Amounts
 from leasegate.knowledge import Knowledge
 from leasegate.limits import DAY_MS, MAX_PERIOD_MS, SECOND_MS, Limits, index_limits
 from leasegate.operations import Flow
@@ -173,14 +173,14 @@ class LeaseTraffic:
         assert ask.terms is not None
         request = replace(request, ends_at_ms=ask.terms.ends_at_ms)
         flow = acquire(ask, request, thread.process.knowledge)
-        return _call("acquire durable", ask, flow, request, world, thread)
+        return world.call(thread, "acquire durable", ask, flow, request)
 
     def _hold(self, world: World, thread: Thread) -> Call:
         """Take places only, without a lease that is stored."""
         chance, request = world.chance, thread.process.request(world.now_ms)
         cascade: Cascade = chance.choice((True, False, "transaction"))
         ask = Ask(chance.choice(SPENDERS), RESOURCE, {"slots": chance.randint(1, 2)}, cascade=cascade)
-        return _call("acquire", ask, acquire(ask, request, thread.process.knowledge), request, world, thread)
+        return world.call(thread, "acquire", ask, acquire(ask, request, thread.process.knowledge), request)
 
     def _use_held(self, world: World, thread: Thread) -> Call | None:
         """Let go or keep the places of a lease that is not stored; or leave it for good."""
@@ -192,7 +192,7 @@ class LeaseTraffic:
         if luck < 0.5:
             request = process.request(world.now_ms)
             keeping = renew_holders("lease", held.grant, request, process.knowledge)
-            return _call("keep", held, keeping, request, world, thread)
+            return world.call(thread, "keep", held, keeping, request)
         process.held.remove(held)
         if luck < 0.6:
             return None
@@ -200,7 +200,7 @@ class LeaseTraffic:
             held.request = process.request(world.now_ms)
             held.corrections = [charge.reversal() for charge in held.grant.charges if charge.limited]
         flow = correct(RESOURCE, held.corrections, held.request, process.knowledge)
-        call = _call("correct", held, flow, held.request, world, thread)
+        call = world.call(thread, "correct", held, flow, held.request)
         call.spent, call.applied = held.spent, held.applied
         return call
 
@@ -228,12 +228,12 @@ class LeaseTraffic:
             can_say = entry.stored.ends_at_ms is not None
             expires_in_ms = chance.choice((None, 3 * SECOND_MS, 30 * SECOND_MS)) if can_say else None
             renewing = renew_lease(lease, expires_in_ms, request, thread.process.knowledge)
-            return _call(f"renew{how}", name, renewing, request, world, thread)
+            return world.call(thread, f"renew{how}", name, renewing, request)
         ending = Ending(lease, "released")
         if chance.random() < 0.6:
             ending = Ending(lease, "settled", self._any_actual(world, entry))
         flow = end_lease(ending, request, thread.process.knowledge)
-        return _call(f"end{how}", name, flow, request, world, thread)
+        return world.call(thread, f"end{how}", name, flow, request)
 
     def _any_actual(self, world: World, entry: Entry) -> Amounts:
         """Say what a lease really used: of some names, among them such as it did not acquire."""
@@ -251,14 +251,14 @@ class LeaseTraffic:
         amounts, cascades = chance.choice(ADJUSTMENTS), chance.random() < 0.8
         adjustment = Adjustment(chance.choice(SPENDERS), RESOURCE, amounts, cascades, terms)
         flow = adjust(adjustment, request, thread.process.knowledge)
-        return _call("adjust", adjustment, flow, request, world, thread)
+        return world.call(thread, "adjust", adjustment, flow, request)
 
     # --- upkeep --------------------------------------------------------------------------------------
 
     def _sweep(self, world: World, thread: Thread) -> Call:
         """End what has expired."""
         request = thread.process.request(world.now_ms)
-        return _call("sweep", None, sweep(request, thread.process.knowledge), request, world, thread)
+        return world.call(thread, "sweep", None, sweep(request, thread.process.knowledge), request)
 
     def _change(self, world: World, thread: Thread) -> Call:
         """Change somebody's limits, or move an entity."""
@@ -274,11 +274,7 @@ class LeaseTraffic:
             limits = any_limits(world, entity_id, changes=self._changes)
             flow = set_entity_limits(entity_id, None, limits, signature, knowledge)
         self._judge.obedience.begin((entity_id,))
-        return _call("change", (entity_id,), flow, request, world, thread)
-
-
-def _call(kind: str, subject: object, flow: Flow[Any], request: Request, world: World, thread: Thread) -> Call:
-    return Call(kind, subject, flow, thread.process, request, world.step, world.now_ms)
+        return world.call(thread, "change", (entity_id,), flow, request)
 
 
 @pytest.mark.parametrize("group", seeds(SEEDS, 4), ids=lambda group: f"seeds {group.start}-{group.stop - 1}")

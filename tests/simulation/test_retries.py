@@ -30,8 +30,9 @@ from leasegate.simulation import Faults
 from leasegate.simulation.buckets import Buckets
 from leasegate.simulation.calls import Call, Thread
 from leasegate.simulation.history import Stream
+from leasegate.simulation.network import MOST_ATTEMPTS
 from leasegate.simulation.table import Change
-from leasegate.simulation.world import MOST_ATTEMPTS, World
+from leasegate.simulation.world import World
 
 ACQUIRES = 10_000
 FAULTS = Faults(

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 from .. import schema
 from ..changes import read_change
 from ..durable import refer
-from ..flows import limits_admin, switches
 from ..flows.acquire import acquire
 from ..flows.adjusting import Adjustment, adjust
-from ..flows.auditing import Signature
 from ..flows.batching import acquire_many
 from ..flows.counting import count_usage
-from ..flows.deletion import delete_chunk
 from ..flows.ending import Ending, end_lease
-from ..flows.entities import EntityChange, change_entity
 from ..flows.grants import Ask, Cascade, OnExpiry, Terms
 from ..flows.renewing import renew_holders, renew_lease
-from ..flows.replenishing import Order, replenish
 from ..flows.settle import correct
 from ..flows.spending import Request
 from ..flows.sweeping import FIRST_PAGES, most_leases, sweep_pages
@@ -30,7 +25,8 @@ from ..limits import DAY_MS, SECOND_MS
 from ..operations import Flow
 from ..windows import MAX_RETENTION_DAYS, UsagePlan
 from .calls import Call, Thread
-from .family import CONSUMES, DEFAULTS, ENTITIES, HOLDING_CONSUMES, PARENTS, RESOURCES, SPENDERS, draw_limits
+from .changing import draw_change
+from .family import CONSUMES, HOLDING_CONSUMES, PARENTS, RESOURCES, SPENDERS
 from .history import History
 from .obedience import Obedience
 from .world import World
@@ -41,13 +37,6 @@ PLAN: Final = UsagePlan({"hour": MAX_RETENTION_DAYS, "day": MAX_RETENTION_DAYS})
 
 _CASCADES: Final[tuple[Cascade, ...]] = (True, True, True, False, "transaction")
 _EXPIRIES_S: Final = (None, 1, 5, 20)
-_CHANGES: Final = (
-    *("set",) * 5,
-    *("move",) * 2,
-    *("switch",) * 2,
-    *("delete limits", "delete", "delete and reparent", "defaults", "defaults", "replenish"),
-)
-
 _KINDS: Final = (
     *("acquire",) * 60,
     *("acquire durable",) * 7,
@@ -99,7 +88,7 @@ class FamilyTraffic:
     def _acquire(self, world: World, thread: Thread) -> Call:
         ask = self._ask(world)
         request = thread.process.request(world.now_ms)
-        return _call("acquire", ask, acquire(ask, request, thread.process.knowledge), request, world, thread)
+        return world.call(thread, "acquire", ask, acquire(ask, request, thread.process.knowledge), request)
 
     def _ask(self, world: World) -> Ask:
         draw = world.chance.random
@@ -135,7 +124,7 @@ class FamilyTraffic:
                 self._ask(world), terms=Terms(f"{number:022}", OWNER, f"{number}", key, ends_at_ms, on_expiry)
             )
         flow = acquire(ask, request, thread.process.knowledge)
-        return _call("acquire durable", ask, flow, request, world, thread)
+        return world.call(thread, "acquire durable", ask, flow, request)
 
     def _acquire_many(self, world: World, thread: Thread) -> Call:
         process, first = thread.process, thread.process.request(world.now_ms)
@@ -146,7 +135,7 @@ class FamilyTraffic:
             return process.request(now_ms)
 
         flow = acquire_many(asks, new_request, process.knowledge)
-        return _call("acquire many", asks, flow, first, world, thread)
+        return world.call(thread, "acquire many", asks, flow, first)
 
     # --- what comes after ------------------------------------------------------------------------------
 
@@ -160,7 +149,7 @@ class FamilyTraffic:
         if draw() < 0.2 and any(charge.holders for charge in held.grant.charges):
             request = process.request(world.now_ms)
             keeping = renew_holders("lease", held.grant, request, knowledge)
-            return _call("keep", held, keeping, request, world, thread)
+            return world.call(thread, "keep", held, keeping, request)
         process.held.remove(held)
         if held.request is None:
             held.request = process.request(world.now_ms)
@@ -168,13 +157,8 @@ class FamilyTraffic:
             if draw() < 0.5:
                 used = {"tpm": int(draw() * 90) - 20}
                 held.corrections = [replace(correction, amounts=used) for correction in held.corrections]
-        call = _call(
-            "correct",
-            held,
-            correct(resource, held.corrections, held.request, knowledge),
-            held.request,
-            world,
-            thread,
+        call = world.call(
+            thread, "correct", held, correct(resource, held.corrections, held.request, knowledge), held.request
         )
         call.spent, call.applied = held.spent, held.applied
         return call
@@ -193,11 +177,11 @@ class FamilyTraffic:
         request, knowledge = thread.process.request(world.now_ms), thread.process.knowledge
         if draw() < 0.25:
             renewing = renew_lease(lease, None, request, knowledge)
-            return _call("renew", name, renewing, request, world, thread)
+            return world.call(thread, "renew", name, renewing, request)
         ending = Ending(lease, "released")
         if draw() < 0.6:
             ending = Ending(lease, "settled", {"tpm": int(draw() * 120)} if draw() < 0.7 else {})
-        return _call("end", name, end_lease(ending, request, knowledge), request, world, thread)
+        return world.call(thread, "end", name, end_lease(ending, request, knowledge), request)
 
     def _adjust(self, world: World, thread: Thread) -> Call:
         """Correct somebody's tokens, under a key or without."""
@@ -210,13 +194,13 @@ class FamilyTraffic:
         entity_id = SPENDERS[int(draw() * len(SPENDERS))]
         adjustment = Adjustment(entity_id, RESOURCES[draw() < 0.25], amounts, draw() < 0.8, terms)
         flow = adjust(adjustment, request, thread.process.knowledge)
-        return _call("adjust", adjustment, flow, request, world, thread)
+        return world.call(thread, "adjust", adjustment, flow, request)
 
     # --- upkeep --------------------------------------------------------------------------------------
 
     def _sweep(self, world: World, thread: Thread) -> Call:
         request = thread.process.request(world.now_ms)
-        return _call("sweep", None, sweep(request, thread.process.knowledge), request, world, thread)
+        return world.call(thread, "sweep", None, sweep(request, thread.process.knowledge), request)
 
     def _count(self, world: World, thread: Thread) -> Call | None:
         """Count a batch of the stream: mostly what comes next, now and then what was counted, in any order."""
@@ -227,39 +211,14 @@ class FamilyTraffic:
         changes = [read_change(*stream.changes[place]) for place in batch]  # type: ignore[arg-type]  # none is deleted
         request = thread.process.request(world.now_ms)
         flow = count_usage(changes, PLAN, request.now_ms, thread.process.totals)
-        return _call("count", batch, flow, request, world, thread)
-
-    # --- changes -------------------------------------------------------------------------------------
+        return world.call(thread, "count", batch, flow, request)
 
     def _change(self, world: World, thread: Thread) -> Call:
         """Change something that decides who may spend what."""
-        chance = world.chance
-        request = thread.process.request(world.now_ms)
-        signature = Signature("somebody", request.id, request.now_ms)
-        kind, entity_id = chance.choice(_CHANGES), chance.choice(ENTITIES)
-        if kind == "replenish":
-            flow: Flow[Any] = self._replenish(world, entity_id, signature, thread.process.knowledge)
-            return _call("replenish", entity_id, flow, request, world, thread)
-        if kind == "defaults":
-            flow = _change_defaults(world, signature, thread.process.knowledge)
-            return self._begin_change(_call("change", (DEFAULTS,), flow, request, world, thread))
-        flow = _change_entity(world, kind, entity_id, signature, thread.process.knowledge)
-        # Whoever is its child when it comes to that is moved.
-        others = [name for name in ENTITIES if name != entity_id] if kind == "delete and reparent" else []
-        return self._begin_change(_call("change", (entity_id, *others), flow, request, world, thread))
-
-    def _begin_change(self, call: Call) -> Call:
-        self._obedience.begin(call.subject)
+        call = draw_change(world, thread)
+        if call.kind == "change":
+            self._obedience.begin(call.subject)
         return call
-
-    def _replenish(self, world: World, entity_id: str, signature: Signature, knowledge: Knowledge) -> Flow[bool]:
-        tokens = {"tpm": 30} if world.chance.random() < 0.5 else None
-        order = Order("top_up" if tokens else "reset", entity_id, RESOURCES[0], signature.id, None, tokens)
-        return replenish(order, signature, knowledge)
-
-
-def _call(kind: str, subject: object, flow: Flow[Any], request: Request, world: World, thread: Thread) -> Call:
-    return Call(kind, subject, flow, thread.process, request, world.step, world.now_ms)
 
 
 def sweep(request: Request, knowledge: Knowledge) -> Flow[None]:
@@ -274,47 +233,3 @@ def sweep(request: Request, knowledge: Knowledge) -> Flow[None]:
         if not swept.pages:
             return
         pages = swept.pages
-
-
-def _change_entity(
-    world: World, kind: str, entity_id: str, signature: Signature, knowledge: Knowledge
-) -> Flow[Any]:
-    chance = world.chance
-    resource = chance.choice((None, RESOURCES[0]))
-    match kind:
-        case "set":
-            limits = draw_limits(entity_id, chance)
-            return limits_admin.set_entity_limits(entity_id, resource, limits, signature, knowledge)
-        case "delete limits":
-            return limits_admin.delete_entity_limits(entity_id, resource, signature, knowledge)
-        case "move":
-            parents = (None, PARENTS[entity_id], *(name for name in ENTITIES if name != entity_id))
-            change = EntityChange(entity_id, chance.choice(parents), must_exist=None)
-            return change_entity(change, signature, knowledge)
-        case "switch":
-            off = chance.random() < 0.12
-            return switches.switch_entity(entity_id, resource, signature, knowledge, is_disabled=off)
-    return _delete(entity_id, signature, knowledge, may_reparent=kind == "delete and reparent")
-
-
-def _change_defaults(world: World, signature: Signature, knowledge: Knowledge) -> Flow[Any]:
-    chance = world.chance
-    resource = chance.choice(RESOURCES)
-    match chance.randrange(12):
-        case 0 | 1:
-            return limits_admin.set_system_defaults(draw_limits(None, chance), signature, knowledge)
-        case 2 | 3:
-            return limits_admin.set_resource_defaults(resource, draw_limits(None, chance), signature, knowledge)
-        case 4:
-            return limits_admin.delete_resource_defaults(resource, signature, knowledge)
-        case number:
-            return switches.switch_resource(resource, signature, knowledge, is_disabled=number == 5)
-
-
-def _delete(entity_id: str, signature: Signature, knowledge: Knowledge, *, may_reparent: bool) -> Flow[None]:
-    """Delete an entity chunk by chunk, as the library does."""
-    for number in count():
-        part = Signature(signature.actor, f"{signature.id}.{number}", signature.at_ms)
-        done = yield from delete_chunk(entity_id, part, knowledge, may_reparent=may_reparent)
-        if done.is_complete:
-            return

@@ -10,41 +10,32 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .. import schema
-from ..errors import LeasegateError, StoreThrottled, StoreUnavailable
+from ..errors import LeasegateError
+from ..flows.spending import Request
 from ..operations import (
     Applied,
-    BatchGet,
-    Cancelled,
     Failed,
     Flow,
-    Found,
     Get,
     Key,
     Operation,
     Outcome,
-    Query,
-    Refused,
-    Set,
-    Transact,
-    Update,
 )
-from .calls import Call, Message, Process, Thread, Violation
+from .calls import Call, Message, Process, Thread
 from .faults import NONE, Faults
+from .network import Network
+from .recognition import see
 from .table import Change, SimulatedTable
 
 START_MS: Final = 1_790_000_000_000
 PROCESSES: Final = 4
 THREADS: Final = 4
 """So many of each process."""
-MOST_ATTEMPTS: Final = 4
-"""So often a request is sent at most; then its sender has no answer."""
 _TICKS_MS: Final = (0, 0, 1, 1, 2, 5)
 _LATE_ARRIVES: Final = 0.05
-
-_READS: Final = (BatchGet, Get, Query)
 
 
 class Traffic(Protocol):
@@ -96,9 +87,9 @@ class World:
         self.faults = faults
         self.listener: Listener | None = None
         self._traffic = traffic
-        self._judge = judge
-        self._late: list[Message] = []
-        self._of_a_request = faults.of_a_request
+        self.judge = judge
+        self.of_a_request = faults.of_a_request
+        self._network = Network(self)
         self.processes = [Process(number, self._skew_ms()) for number in range(processes)]
         self.threads = [
             Thread(number, self.processes[number % processes]) for number in range(processes * threads)
@@ -106,13 +97,13 @@ class World:
 
     def run(self, steps: int) -> None:
         """Make so many steps more."""
-        draw, threads, ticks = self.chance.random, self.threads, _TICKS_MS
+        draw, threads, ticks, late = self.chance.random, self.threads, _TICKS_MS, self._network.late
         threads_count, ticks_count, death = len(threads), len(ticks), self.faults.death
         for _ in range(steps):
             self.step += 1
             self.now_ms += ticks[int(draw() * ticks_count)]
-            if self._late and draw() < _LATE_ARRIVES:
-                self._arrive_late()
+            if late and draw() < _LATE_ARRIVES:
+                self._network.arrive_late()
             elif death and draw() < death:
                 self._kill(threads[int(draw() * threads_count)].process)
             else:
@@ -121,8 +112,8 @@ class World:
     def calm_down(self) -> None:
         """Let every call that is under way come to its end, without further faults."""
         self._set_faults(NONE)
-        while self._late:
-            self._arrive_late()
+        while self._network.late:
+            self._network.arrive_late()
         self._finish_calls()
 
     def settle[T](self, flow: Flow[T]) -> T:
@@ -135,17 +126,39 @@ class World:
             value: T = end.value
             return value
 
+    def call(self, thread: Thread, kind: str, subject: object, flow: Flow[Any], request: Request) -> Call:
+        """Return a call that a thread may make now."""
+        return Call(kind, subject, flow, thread.process, request, self.step, self.now_ms)
+
     def make(self, thread: Thread, call: Call) -> None:
         """Let a thread make this call next, which must be idle."""
         thread.call = call
-        self._tell(call, "begins", None, None)
+        self.tell(call, "begins", None, None)
         self._resume(thread, call)
+
+    def deliver(self, thread: Thread, message: Message, outcome: Outcome) -> None:
+        """Give a thread an outcome; it goes on when it has all of its round trip."""
+        call = message.call
+        thread.messages.remove(message)
+        call.outcomes[message.place] = outcome
+        call.was_unanswered = call.was_unanswered or isinstance(outcome, Failed)
+        see(call, message.operation, outcome, self.now_ms)
+        if message.found and isinstance(outcome, Applied):
+            for key, item in message.found.items():  # it is not shown, but can be worked out
+                call.see(key, item, self.now_ms)
+        if not thread.messages:
+            self._resume(thread, call)
+
+    def tell(self, call: Call, what: str, operation: Operation | None, outcome: Outcome | None) -> None:
+        """Tell whoever listens of something that happened to a call."""
+        if self.listener is not None:
+            self.listener(self.step, call, what, operation, outcome)
 
     def skip(self, duration_ms: int) -> None:
         """Let every call come to its end, then time go by; what is late by so much never arrives."""
         self._finish_calls()
         self.now_ms += duration_ms
-        self._late.clear()
+        self._network.late.clear()
 
     def expire_items(self) -> None:
         """Delete every item whose time to live is over, as DynamoDB may."""
@@ -153,7 +166,7 @@ class World:
         for key, item in self.table.items.items():
             expires_at_s = item.get(schema.EXPIRES_AT)
             if isinstance(expires_at_s, int) and expires_at_s < now_s:
-                self._judge.applied(self, NOBODY, _EXPIRY, [self.table.expire(key)])
+                self.judge.applied(self, NOBODY, _EXPIRY, [self.table.expire(key)])
 
     def _finish_calls(self) -> None:
         for thread in self.threads:
@@ -172,120 +185,13 @@ class World:
             return
         messages = thread.messages
         message = messages[int(self.chance.random() * len(messages))] if len(messages) > 1 else messages[0]
-        if message.is_read and message.unread:
-            self._read_one(message, message.operation)  # type: ignore[arg-type]  # nothing else is read
-        elif message.reply is None:
-            self._arrive(thread, message)
-        elif self.chance.random() < self.faults.lost_reply:
-            self._tell(call, "reply lost", message.operation, message.reply)
-            self._miss(thread, message)
-        else:
-            self._deliver(thread, message, message.reply)
+        self._network.carry(thread, message)
 
     def _send(self, thread: Thread, call: Call, operations: tuple[Operation, ...]) -> None:
         call.round_trips += 1
         call.outcomes = [None] * len(operations)
         thread.messages = [Message(call, place, operation) for place, operation in enumerate(operations)]
         if not operations:
-            self._resume(thread, call)
-
-    def _arrive(self, thread: Thread, message: Message) -> None:
-        """Let a request reach the table, unless a fault meets it."""
-        operation = message.operation
-        if self.chance.random() >= self._of_a_request:
-            self._execute(message)
-            return
-        faults = self.faults
-        luck = self.chance.random() * self._of_a_request
-        if luck < faults.lost_request:
-            self._tell(message.call, "request lost", operation, None)
-            self._miss(thread, message)
-        elif (luck := luck - faults.lost_request) < faults.late_request:
-            self._tell(message.call, "request late", operation, None)
-            if not isinstance(operation, _READS):
-                self._late.append(Message(message.call, message.place, operation))
-            self._miss(thread, message)
-        elif luck - faults.late_request < faults.throttled or not isinstance(operation, Transact):
-            self._put_off(thread, message, "throttled")
-        else:
-            self._put_off(thread, message, "in conflict")
-
-    def _execute(self, message: Message) -> None:
-        operation = message.operation
-        if isinstance(operation, BatchGet):
-            message.is_read = True
-            message.unread = message.unread or list(operation.keys)
-            self._read_one(message, operation)
-            return
-        call = message.call
-        mark = _mark(operation)
-        is_again = mark in call.applied
-        was_remembered = is_again and self._remembers(operation)
-        call.was_forgotten = call.was_forgotten or (is_again and not was_remembered and isinstance(mark, tuple))
-        outcome, changes = self.table.apply(operation)
-        self._tell(call, "executes", operation, outcome)
-        if changes:
-            if was_remembered and any(change.key.pk.startswith("BUCKET#") for change in changes):
-                keys = [change.key for change in changes]
-                raise Violation("a write was applied twice though the table remembered it", *keys)
-            call.applied.add(mark)
-            if isinstance(operation, Transact):
-                call.applied.update(_marks_left(changes, call.request.id))
-                message.found = {change.key: change.after for change in changes if change.after is not None}
-            self._judge.applied(self, call, operation, changes)
-        message.reply = outcome
-
-    def _read_one(self, message: Message, batch: BatchGet) -> None:
-        """Read one key of a batch, which is no snapshot: others may write before the next."""
-        draw, unread, table = self.chance.random, message.unread, self.table
-        key = unread.pop(int(draw() * len(unread)))
-        is_stale = not batch.is_consistent and draw() < self.faults.stale_read
-        item = table.former(key) if is_stale else table.item(key)
-        if item is not None:
-            message.found[key] = item
-        if not unread:
-            message.reply = Found(message.found)
-            self._tell(message.call, "reads", batch, message.reply)
-        elif draw() < self.faults.unprocessed:
-            message.is_read = False
-            message.attempts += 1
-            if message.attempts > MOST_ATTEMPTS:
-                message.reply = Failed(StoreThrottled("keys unprocessed"))
-
-    def _arrive_late(self) -> None:
-        """Let the table execute what its sender gave up; the answer is for nobody."""
-        message = self._late.pop(int(self.chance.random() * len(self._late)))
-        call = message.call
-        self._tell(call, "arrives late", message.operation, None)
-        call.was_late = call.was_late or _mark(message.operation) not in call.applied
-        self._execute(message)
-
-    def _miss(self, thread: Thread, message: Message) -> None:
-        """Let a thread hear nothing: it repeats the very same request, or gives up."""
-        message.is_unsure = message.is_unsure or not isinstance(message.operation, _READS)
-        message.attempts += 1
-        message.reply = None
-        message.is_read, message.unread, message.found = False, [], {}
-        if message.attempts >= MOST_ATTEMPTS or self.chance.random() < self.faults.gives_up:
-            self._deliver(thread, message, Failed(StoreUnavailable("no reply", maybe_applied=message.is_unsure)))
-
-    def _put_off(self, thread: Thread, message: Message, why: str) -> None:
-        """Let the table refuse to look at a request, which is then repeated or given up."""
-        self._tell(message.call, why, message.operation, None)
-        message.attempts += 1
-        if message.attempts >= MOST_ATTEMPTS or self.chance.random() < self.faults.gives_up:
-            self._deliver(thread, message, Failed(StoreThrottled(why, maybe_applied=message.is_unsure)))
-
-    def _deliver(self, thread: Thread, message: Message, outcome: Outcome) -> None:
-        call = message.call
-        thread.messages.remove(message)
-        call.outcomes[message.place] = outcome
-        call.was_unanswered = call.was_unanswered or isinstance(outcome, Failed)
-        _see(call, message.operation, outcome, self.now_ms)
-        if message.found and isinstance(outcome, Applied):
-            for key, item in message.found.items():  # it is not shown, but can be worked out
-                call.see(key, item, self.now_ms)
-        if not thread.messages:
             self._resume(thread, call)
 
     def _resume(self, thread: Thread, call: Call) -> None:
@@ -305,19 +211,17 @@ class World:
     def _end(self, thread: Thread, call: Call) -> None:
         thread.call = None
         call.has_ended = True
-        self._tell(call, "ends", None, None)
-        self._judge.ended(self, call)
+        self.tell(call, "ends", None, None)
+        self.judge.ended(self, call)
 
     def _kill(self, process: Process) -> None:
         """End a process; what it had sent may still arrive. Another one takes its place, at a clock of its own."""
         for thread in self.threads:
             if thread.process is process and thread.call is not None:
-                self._tell(thread.call, "dies", None, None)
-                self._late += [
-                    x for x in thread.messages if x.reply is None and not isinstance(x.operation, _READS)
-                ]
+                self.tell(thread.call, "dies", None, None)
+                self._network.outlive(thread.messages)
                 thread.call.has_ended = True
-                self._judge.died(self, thread.call)
+                self.judge.died(self, thread.call)
                 thread.call, thread.messages = None, []
         fresh = Process(process.number, self._skew_ms(), process.life + 1)
         self.processes[process.number] = fresh
@@ -327,59 +231,11 @@ class World:
 
     # --- pieces --------------------------------------------------------------------------------------
 
-    def _remembers(self, operation: Operation) -> bool:
-        """Say whether the table can still tell that it applied this operation before."""
-        if not isinstance(operation, Update):
-            return True  # a transaction has its token
-        item = self.table.item(operation.key) or {}
-        slots = [x for x in operation.changes if isinstance(x, Set) and x.attribute.startswith("r.")]
-        return bool(slots) and all(item.get(slot.attribute) == slot.value for slot in slots)
-
     def _skew_ms(self) -> int:
         return self.chance.randint(-self.faults.skew_ms, self.faults.skew_ms)
 
     def _set_faults(self, faults: Faults) -> None:
-        self.faults, self._of_a_request = faults, faults.of_a_request
-
-    def _tell(self, call: Call, what: str, operation: Operation | None, outcome: Outcome | None) -> None:
-        if self.listener is not None:
-            self.listener(self.step, call, what, operation, outcome)
-
-
-def _see(call: Call, operation: Operation, outcome: Outcome, now_ms: int) -> None:
-    """Note the buckets that an outcome shows."""
-    kind = type(outcome)
-    if kind is Applied or kind is Refused:
-        item = outcome.item  # type: ignore[union-attr]  # one of the two
-        if item is not None and isinstance(operation, Update):
-            call.see(operation.key, item, now_ms)
-    elif isinstance(outcome, Found):
-        for key, item in outcome.items.items():
-            call.see(key, item, now_ms)
-    elif isinstance(outcome, Cancelled) and isinstance(operation, Transact):
-        for action, refusal in zip(operation.actions, outcome.refusals, strict=True):
-            if refusal is not None and refusal.item is not None:
-                call.see(action.key, refusal.item, now_ms)
-
-
-def _mark(operation: Operation) -> object:
-    """Return what a table recognises a write by: the bucket and the id that it leaves there, or its token."""
-    if isinstance(operation, Update):
-        for change in reversed(operation.changes):
-            if isinstance(change, Set) and change.attribute.startswith("r."):
-                return operation.key, change.value
-        return id(operation)
-    return operation.token if isinstance(operation, Transact) else id(operation)
-
-
-def _marks_left(changes: Sequence[Change], request_id: str) -> list[object]:
-    """Return what buckets recognise a request by that a transaction left there: it may come back as an update."""
-    return [
-        (change.key, request_id)
-        for change in changes
-        if change.after is not None
-        and any(name.startswith("r.") and value == request_id for name, value in change.after.items())
-    ]
+        self.faults, self.of_a_request = faults, faults.of_a_request
 
 
 def _nothing() -> Flow[None]:

@@ -1,0 +1,54 @@
+"""What a table recognises a write by that it sees again, and what an outcome shows of buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..operations import Applied, Cancelled, Found, Operation, Outcome, Refused, Set, Transact, Update
+from .calls import Call
+from .table import Change, SimulatedTable
+
+
+def mark(operation: Operation) -> object:
+    """Return what a table recognises a write by: the bucket and the id that it leaves there, or its token."""
+    if isinstance(operation, Update):
+        for change in reversed(operation.changes):
+            if isinstance(change, Set) and change.attribute.startswith("r."):
+                return operation.key, change.value
+        return id(operation)
+    return operation.token if isinstance(operation, Transact) else id(operation)
+
+
+def marks_left(changes: Sequence[Change], request_id: str) -> list[object]:
+    """Return what buckets recognise a request by that a transaction left there: it may come back as an update."""
+    return [
+        (change.key, request_id)
+        for change in changes
+        if change.after is not None
+        and any(name.startswith("r.") and value == request_id for name, value in change.after.items())
+    ]
+
+
+def remembers(table: SimulatedTable, operation: Operation) -> bool:
+    """Say whether a table can still tell that it applied this operation before."""
+    if not isinstance(operation, Update):
+        return True  # a transaction has its token
+    item = table.item(operation.key) or {}
+    slots = [x for x in operation.changes if isinstance(x, Set) and x.attribute.startswith("r.")]
+    return bool(slots) and all(item.get(slot.attribute) == slot.value for slot in slots)
+
+
+def see(call: Call, operation: Operation, outcome: Outcome, now_ms: int) -> None:
+    """Let a call take in the buckets that an outcome shows."""
+    kind = type(outcome)
+    if kind is Applied or kind is Refused:
+        item = outcome.item  # type: ignore[union-attr]  # one of the two
+        if item is not None and isinstance(operation, Update):
+            call.see(operation.key, item, now_ms)
+    elif isinstance(outcome, Found):
+        for key, item in outcome.items.items():
+            call.see(key, item, now_ms)
+    elif isinstance(outcome, Cancelled) and isinstance(operation, Transact):
+        for action, refusal in zip(operation.actions, outcome.refusals, strict=True):
+            if refusal is not None and refusal.item is not None:
+                call.see(action.key, refusal.item, now_ms)
