@@ -21,7 +21,7 @@ from leasegate.simulation.world import World
 from tests.simulation.histories import assert_often, play, seeds
 
 SEEDS = 24
-STEPS = 8_000
+STEPS = 9_500
 FAULTS = Faults(skew_ms=100)
 ANCESTORS = ("org", "project-a", "project-b")
 AGE_MS = DEFAULT_MAX_AGE_MS + 2 * FAULTS.skew_ms

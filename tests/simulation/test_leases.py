@@ -44,7 +44,7 @@ from leasegate.simulation.world import World
 from tests.simulation.histories import assert_often, play, seeds
 
 SEEDS = 8
-STEPS = 18_000
+STEPS = 25_500
 KINDS = {
     "limits stay": (False, False),
     "limits change and entities move": (True, False),

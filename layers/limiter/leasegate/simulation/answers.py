@@ -131,24 +131,26 @@ class Answers:
         """Hold a batch to the sum of what it granted."""
         if call.result is None:
             return
-        granted: Counter[tuple[Key, str]] = Counter()
+        charged: Counter[tuple[Key, str]] = Counter()
         is_sure = not call.may_differ
         for ask, verdict in zip(call.subject, call.result, strict=True):
             if isinstance(verdict, Grant):
                 _work_out(world, call, verdict)
                 for charge in verdict.charges:
                     for name, tokens in charge.tokens.items():
-                        granted[schema.bucket_key(charge.entity_id, ask.resource), name] += tokens
+                        charged[schema.bucket_key(charge.entity_id, ask.resource), name] += tokens
             elif isinstance(verdict, StoreError) or hasattr(verdict, "__notes__"):
                 is_sure = False
             elif not isinstance(verdict, MAY_REFUSE):
                 raise Violation(f"one of many ended with {verdict!r}")
-        spent = self._of_those_that_stayed(call, call.spent)
-        if is_sure and self._of_those_that_stayed(call, granted) != spent:
-            raise Violation(
-                f"{granted} were granted, and {spent} spent", *[key for key, _ in granted | call.spent]
-            )
-        self.checked["batches"] += is_sure
+        if not is_sure:
+            return
+        granted, spent = (self._of_those_that_stayed(call, tokens) for tokens in (charged, call.spent))
+        # What was tried for all, and could not be given back for want of an answer, stays spent.
+        stays = call.was_unanswered and all(spent.get(what, 0) >= granted.get(what, 0) for what in granted | spent)
+        if spent != granted and not stays:
+            raise Violation(f"{granted} were granted, and {spent} spent", *[key for key, _ in granted | spent])
+        self.checked["batches"] += 1
 
     def _of_those_that_stayed(self, call: Call, tokens: Mapping[tuple[Key, str], int]) -> Tokens:
         """Return tokens without those of buckets that were deleted meanwhile, which forget what was spent."""

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from .. import schema
 from ..limits import HOUR_MS
-from ..operations import Item, Key
+from ..operations import Item, Key, Value
 from .calls import Call, Violation
 from .history import Stream
 from .ledger import Line, Terms
@@ -39,6 +39,8 @@ class Buckets:
         came_step: when a bucket last got a limit that it had not had before.
         left_step: when a bucket was last deleted, and what it had spent with it.
         leavers: those that lost a place in the write at hand before their time was over.
+        reborn: those that the very write that had created them created again, after they were deleted: it came
+            late, and usage takes its versions for those of the first life.
     """
 
     stream: Stream
@@ -48,6 +50,8 @@ class Buckets:
     left_step: dict[Key, int] = field(default_factory=dict)
     lines: dict[tuple[Key, str], Line] = field(default_factory=dict)
     leavers: list[Leaver] = field(default_factory=list)
+    reborn: set[Key] = field(default_factory=set)
+    births: set[tuple[Key, Value]] = field(default_factory=set)
 
     def follow(self, call: Call, change: Change, step: int, now_ms: int) -> dict[str, int]:
         """Take in one write of a bucket; return the tokens that it spent or gave back, by limit name."""
@@ -60,6 +64,11 @@ class Buckets:
             return {}
         self.stream.changes.append(change)
         limits = cast("Mapping[str, Terms]", after["lim"])
+        if before is None:
+            birth = key, after[schema.VERSION]
+            if birth in self.births:
+                self.reborn.add(key)
+            self.births.add(birth)
         old: Item = {} if before is None else before
         old_limits = cast("Mapping[str, Terms]", old.get("lim", {}))
         if limits is not old_limits and limits != old_limits:
