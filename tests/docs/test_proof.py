@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 
 from leasegate.simulation.faults import ALL
 from leasegate.simulation.world import PROCESSES, THREADS
+from scripts.mutations.catalogue import DEFECTS
 from tests.command import Command
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "proof.md"
@@ -35,6 +36,10 @@ def test_the_world_is_as_large_as_the_page_says() -> None:
     assert (PROCESSES, THREADS) == (4, 4)
     assert "four processes of four threads" in TEXT
     assert f"up to {2 * ALL.skew_ms / 1000} s" in TEXT
+
+
+def test_there_are_as_many_deliberate_defects_as_is_said() -> None:
+    assert f"{len(DEFECTS)} deliberate defects" in (PAGE.parents[1] / "README.md").read_text()
 
 
 def test_its_links_lead_somewhere() -> None:

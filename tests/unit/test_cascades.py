@@ -6,6 +6,7 @@ import pytest
 
 from leasegate import Limit, Limiter
 from leasegate.flows.grants import Cascade
+from leasegate.knowledge import DEFAULT_MAX_AGE_MS
 from leasegate.limits import DAY_MS
 from tests.fixtures.tables import MemoryTable
 
@@ -46,3 +47,26 @@ def test_a_parent_that_was_only_hinted_at_is_not_charged(table: MemoryTable, adm
     limiter.acquire("another", "gpt-4", {"rpm": 1})  # so that it knows the defaults, and tries key-1 under them
     limiter.acquire("key-1", "gpt-4", {"rpm": 1}, parent_id="stranger")
     assert [spent(table, entity_id) for entity_id in ("stranger", *FAMILY)] == [0, 1, 1, 1, 1]
+
+
+def test_limits_that_a_parent_gets_meanwhile_are_charged_and_given_back(
+    table: MemoryTable, admin: Limiter
+) -> None:
+    for parent_id, entity_id in ((None, "project"), ("project", "key-1"), ("project", "key-2")):
+        admin.create_entity(entity_id, parent_id)
+    admin.set_resource_defaults("gpt-4", RPM)
+    process = table.process()
+    for entity_id in ("key-1", "key-2"):
+        process.acquire(entity_id, "gpt-4", {"rpm": 0})  # so that it knows that the project has no limits
+
+    def meanwhile() -> None:
+        admin.set_limits("project", RPM)
+        table.process().acquire("key-1", "gpt-4", {"rpm": 1})  # so that key-1 is not full, as process believes
+        table.now_ms += DEFAULT_MAX_AGE_MS + 1
+        process.acquire("key-2", "gpt-4", {"rpm": 1})  # another thread, which reads what the project has now
+
+    table.before_trip(1, meanwhile)
+    lease = process.acquire("key-1", "gpt-4", {"rpm": 5})
+    assert spent(table, "project") == 7
+    lease.release()
+    assert spent(table, "project") == 2

@@ -31,6 +31,13 @@ DEFECTS: Final = (
         (_CHANGES,),
     ),
     Defect(
+        "an ancestor that had no limits when an acquire began has none when it ends",
+        "flows/planning.py",
+        "        level.limited = True  # unless its record says otherwise, as it may have done in the last turn\n",
+        "",
+        ("tests/unit/test_cascades.py::test_limits_that_a_parent_gets_meanwhile_are_charged_and_given_back",),
+    ),
+    Defect(
         "a rebase does not ask for the very mark that was seen",
         "flows/lifecycle.py",
         "conditions = [Equals(schema.STAMP, seen.stamp), Equals(schema.VERSION, seen.version)]",

@@ -54,6 +54,7 @@ class Planner:
         """
         if level.charged is not None:
             return NOTHING
+        level.limited = True  # unless its record says otherwise, as it may have done in the last turn
         defaults = self._check_resource() if level.own else None
         if level.state is not None and stamps.is_off(level.state.stamp):
             self._check_disabled(level, level.state)
