@@ -49,9 +49,7 @@ def test_a_parent_that_was_only_hinted_at_is_not_charged(table: MemoryTable, adm
     assert [spent(table, entity_id) for entity_id in ("stranger", *FAMILY)] == [0, 1, 1, 1, 1]
 
 
-def test_limits_that_a_parent_gets_meanwhile_are_charged_and_given_back(
-    table: MemoryTable, admin: Limiter
-) -> None:
+def test_limits_that_a_parent_gets_meanwhile_are_given_back_too(table: MemoryTable, admin: Limiter) -> None:
     for parent_id, entity_id in ((None, "project"), ("project", "key-1"), ("project", "key-2")):
         admin.create_entity(entity_id, parent_id)
     admin.set_resource_defaults("gpt-4", RPM)

@@ -35,7 +35,7 @@ DEFECTS: Final = (
         "flows/planning.py",
         "        level.limited = True  # unless its record says otherwise, as it may have done in the last turn\n",
         "",
-        ("tests/unit/test_cascades.py::test_limits_that_a_parent_gets_meanwhile_are_charged_and_given_back",),
+        ("tests/unit/test_cascades.py::test_limits_that_a_parent_gets_meanwhile_are_given_back_too",),
     ),
     Defect(
         "a rebase does not ask for the very mark that was seen",
