@@ -99,7 +99,7 @@ class Network:
                 raise Violation("a write was applied twice though the table remembered it", *keys)
             call.applied.add(known_by)
             if isinstance(operation, Transact):
-                call.applied.update(marks_left(changes, call.request.id))
+                call.applied.update(marks_left(changes))
                 message.found = {change.key: change.after for change in changes if change.after is not None}
             world.judge.applied(world, call, operation, changes)
         message.reply = outcome

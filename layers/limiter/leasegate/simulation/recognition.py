@@ -19,13 +19,13 @@ def mark(operation: Operation) -> object:
     return operation.token if isinstance(operation, Transact) else id(operation)
 
 
-def marks_left(changes: Sequence[Change], request_id: str) -> list[object]:
-    """Return what buckets recognise a request by that a transaction left there: it may come back as an update."""
+def marks_left(changes: Sequence[Change]) -> list[object]:
+    """Return what buckets recognise requests by that a transaction left there: they may come back as updates."""
     return [
-        (change.key, request_id)
-        for change in changes
-        if change.after is not None
-        and any(name.startswith("r.") and value == request_id for name, value in change.after.items())
+        (key, value)
+        for key, before, after in changes
+        for name, value in (after or {}).items()
+        if name.startswith("r.") and (before is None or before.get(name) != value)
     ]
 
 
