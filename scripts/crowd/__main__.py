@@ -2,8 +2,8 @@
 
     python -m scripts.crowd --seconds 60 --processes 64
 
-First the crowd is refused nearly always, which wakes the function's workers. Then some of it are granted all that they
-ask for: half of what the stack grants then is the limit that the crowd asks under, 40 a second at most.
+First the crowd is refused nearly always, which wakes the function's workers. Then some of it are granted all that
+they ask for: half of what the stack grants then is the limit that the crowd asks under, 40 a second at most.
 
 Fails if more was granted than the limit allows, if less than 98 % of that was delivered, or no more was asked for.
 """
