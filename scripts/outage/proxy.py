@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 from urllib.parse import urlsplit
+
+from scripts.loops import running_loop
 
 type Trouble = Literal["refusing", "dropping", "hanging"]
 
@@ -18,18 +19,13 @@ def proxy(endpoint_url: str) -> Iterator[Proxy]:
     url = urlsplit(endpoint_url)
     assert url.hostname is not None
     assert url.port is not None
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="proxy")
-    thread.start()
-    way = Proxy(loop, url.hostname, url.port)
-    try:
-        way.repair()
-        yield way
-    finally:
-        way.end()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with running_loop("proxy") as loop:
+        way = Proxy(loop, url.hostname, url.port)
+        try:
+            way.repair()
+            yield way
+        finally:
+            way.end()
 
 
 class Proxy:

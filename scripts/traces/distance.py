@@ -7,10 +7,11 @@ all that is seen. On AWS the network is in between.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
+
+from scripts.loops import running_loop
 
 
 @contextmanager
@@ -19,20 +20,13 @@ def distance(endpoint_url: str, delay_ms: int) -> Iterator[str]:
     url = urlsplit(endpoint_url)
     assert url.hostname is not None
     assert url.port is not None
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="distance")
-    thread.start()
-    try:
+    with running_loop("distance") as loop:
         detour = _Detour(url.hostname, url.port, delay_ms / 1000)
         port = asyncio.run_coroutine_threadsafe(detour.open(), loop).result()
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
             asyncio.run_coroutine_threadsafe(detour.close(), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 class _Detour:
