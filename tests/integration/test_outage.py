@@ -18,12 +18,14 @@ WITHOUT_THE_TABLE = {"raise": {"failed", "unsure"}, "allow": {"allowed"}, "refus
 
 @pytest.fixture(scope="module")
 def records(dynamodb_local: str) -> dict[str, Record]:
-    logging.getLogger("leasegate").setLevel(logging.ERROR)  # a warning for each call
+    logger = logging.getLogger("leasegate")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # a warning for each call
     try:
         with proxy(dynamodb_local) as way:
             measured = measure(dynamodb_local, way, 3, deadline_ms=1000, threads=4, after_s=3)
     finally:
-        logging.getLogger("leasegate").setLevel(logging.NOTSET)
+        logger.setLevel(level)
     return {record.on_unavailable: record for record in measured}
 
 
