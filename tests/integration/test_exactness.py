@@ -98,9 +98,9 @@ def test_thirty_two_threads_get_what_the_limit_allows_and_no_more(table: Table) 
 
     terms = (LIMIT.capacity, LIMIT.amount, LIMIT.period_ms)
     line = Line()
-    assert line.allows(terms, 1, start_ms)
+    assert line.spend(terms, 1, start_ms)
     for (before, after), now_ms in zip(pairwise(used), at_ms[1:], strict=True):
-        assert line.allows(terms, after - before, now_ms), f"over-admitted at {now_ms}"
+        assert line.spend(terms, after - before, now_ms), f"over-admitted at {now_ms}"
 
     burst_over = next(n for n, item in enumerate(items, 1) if left(item) == 0)
     refilled = (at_ms[-1] - at_ms[burst_over]) * LIMIT.amount // LIMIT.period_ms

@@ -46,7 +46,7 @@ class Moves:
             parent_id = chance.choice((None, *(x for x in ENTITIES if x != entity_id)))
             change = EntityChange(entity_id, parent_id, must_exist=None)
             flow = change_entity(change, signature, process.knowledge)
-        return Call("change", entity_id, flow, process, request, world.step, world.now_ms)
+        return world.call(thread, "change", entity_id, flow, request)
 
     def applied(self, world: World, call: Call, operation: Operation, changes: Sequence[Change]) -> None:
         """Look at the families after every write."""

@@ -63,7 +63,7 @@ CHECKED = {
     "uses of leases": 800,
     "keyed adjustments": 150,
     "places left": 80,
-    "places": 20,
+    "places": 30,
     "families": 100,
     "registry": 10,
     "usage": 250,
@@ -96,6 +96,11 @@ def test_in_a_calm_world_every_call_gets_its_answer() -> None:
 def test_faults_change_a_history_and_so_does_the_seed() -> None:
     digests = {simulate(seed, 1_000, faults).digest for seed in (1, 2) for faults in (ALL, NONE)}
     assert len(digests) == 4
+
+
+def test_a_history_replays_exactly_under_its_seed() -> None:
+    first, second = (simulate(7, 2_000) for _ in range(2))
+    assert first == second
 
 
 def test_a_seed_is_the_same_history_in_every_process() -> None:

@@ -301,10 +301,10 @@ class Interleaved:
         if self.grants and chance.random() < 0.3:
             grant = self.grants.pop(chance.randrange(len(self.grants)))
             flow = correct("gpt-4", [x.reversal() for x in grant.charges], request, process.knowledge)
-            return Call("give back", grant, flow, process, request, world.step, world.now_ms)
+            return world.call(thread, "give back", grant, flow, request)
         ask = Ask(chance.choice(("a", "b")), "gpt-4", {"rpm": chance.randint(0, 3), "tpm": chance.randint(0, 60)})
         acquiring = acquire(ask, request, process.knowledge)
-        return Call("acquire", ask, acquiring, process, request, world.step, world.now_ms)
+        return world.call(thread, "acquire", ask, acquiring, request)
 
     def ended(self, world: World, call: Call) -> None:
         """Note what was granted, and what nobody knows of."""

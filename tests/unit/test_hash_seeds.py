@@ -65,10 +65,10 @@ class History:
         if chance.random() < 0.1:
             signature = Signature("somebody", f"change-{request.id}", request.now_ms)
             changing = set_entity_limits("key", None, chance.choice(LIMITS), signature, process.knowledge)
-            return Call("change", None, changing, process, request, world.step, world.now_ms)
+            return world.call(thread, "change", None, changing, request)
         consume = chance.choice(({limit.name: 1 for limit in PLACES}, {TOKENS[0].name: 1}))
         acquiring = acquire(Ask("key", "gpt-4", consume), request, process.knowledge)
-        return Call("acquire", None, acquiring, process, request, world.step, world.now_ms)
+        return world.call(thread, "acquire", None, acquiring, request)
 
     def hear(self, step: int, call: Call, what: str, operation: Operation | None, outcome: Outcome | None) -> None:
         if what in ("executes", "reads"):

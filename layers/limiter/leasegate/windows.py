@@ -6,7 +6,6 @@ from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final, Literal
 
 from .errors import InvalidRequest
@@ -27,8 +26,6 @@ LAST_MS: Final = 253_402_300_799_999
 _LENGTHS_MS: Final[Mapping[Window, int]] = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FORMAT: Final = "%Y-%m-%dT%H:%MZ"
-_STARTS_KEPT: Final = 256
-"""So many starts stay as they were read or written: what is counted at a time lies in few windows."""
 
 
 def check_window(value: object) -> Window:
@@ -71,13 +68,11 @@ def to_ms(time: datetime) -> int:
     return (time - _EPOCH) // timedelta(milliseconds=1)
 
 
-@lru_cache(_STARTS_KEPT)
 def write_start(start_ms: int) -> str:
     """Write the start of a window, such that texts sort by time: ``2026-11-21T22:00Z``."""
     return to_time(start_ms).strftime(_FORMAT)
 
 
-@lru_cache(_STARTS_KEPT)
 def read_start(text: str) -> int:
     """Read what :func:`write_start` wrote, in ms; raise ``ValueError`` for anything else."""
     return to_ms(datetime.strptime(text, _FORMAT).replace(tzinfo=UTC))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from functools import lru_cache
 from typing import Any, Final, cast
 
 from ..concurrency import Holders
@@ -93,10 +92,6 @@ class Entity:
 NO_ENTITY: Final = Entity()
 
 
-_LIMITS_KEPT: Final = 4096
-"""So many limits stay as they were read: most entities have the same few, and each is checked when it is made."""
-
-
 @frozen
 class StoredLimits:
     """The limits of one level under their version, the ms of the write that set them; deleted ones are empty."""
@@ -176,10 +171,8 @@ def parse_limits(value: Value) -> Limits:
     stored = cast("Mapping[str, tuple[int, int, int]]", value)
     limits: dict[str, Limit] = {}
     for name in sorted(stored):
-        limits[name] = _limit(name, *stored[name])
+        capacity, amount, period_ms = stored[name]
+        limits[name] = (
+            Limit(name, capacity, amount, period_ms) if amount else Limit(name, capacity, 0, 0, period_ms)
+        )
     return limits
-
-
-@lru_cache(_LIMITS_KEPT)
-def _limit(name: str, capacity: int, amount: int, period_ms: int) -> Limit:
-    return Limit(name, capacity, amount, period_ms) if amount else Limit(name, capacity, 0, 0, period_ms)

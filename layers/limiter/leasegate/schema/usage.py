@@ -34,7 +34,7 @@ def usage_prefix(window: Window) -> str:
 
 def usage_key(entity_id: str, resource: str, window: Window, start_ms: int) -> Key:
     """Name the totals of an entity and a resource in the window that begins at ``start_ms``."""
-    return Key(usage_partition(entity_id, resource), f"{usage_prefix(window)}{write_start(start_ms)}")
+    return Key(usage_partition(entity_id, resource), _sort_key(window, start_ms))
 
 
 def usage_of(key: Key) -> tuple[str, str, Window, int]:
@@ -46,15 +46,14 @@ def usage_of(key: Key) -> tuple[str, str, Window, int]:
 
 def usage_list_partition(resource: str, window: Window, start_ms: int, shard: int) -> str:
     """Return an index partition that lists who spent a resource in a window."""
-    return f"USAGE#{resource}#{window}#{write_start(start_ms)}#{shard}"
+    return _list_partition(resource, _sort_key(window, start_ms), shard)
 
 
 def usage_index(key: Key, magnitude: int) -> dict[str, str]:
     """Return the index attributes that list usage under its resource and window; greater magnitudes sort later."""
-    entity_id, resource, window, start_ms = usage_of(key)
-    shard = shard_of(entity_id, USAGE_SHARDS)
+    _, entity_id, resource = key.pk.split("#")
     return {
-        GSI1PK: usage_list_partition(resource, window, start_ms, shard),
+        GSI1PK: _list_partition(resource, key.sk, shard_of(entity_id, USAGE_SHARDS)),
         GSI1SK: f"{magnitude:03}#{entity_id}",
     }
 
@@ -104,3 +103,11 @@ def parse_usage(item: Item) -> Usage:
         peaks=counts[PEAK_PREFIX],
         counted_at_ms=cast("int", item[USAGE_COUNTED_AT]),
     )
+
+
+def _sort_key(window: Window, start_ms: int) -> str:
+    return f"{usage_prefix(window)}{write_start(start_ms)}"
+
+
+def _list_partition(resource: str, sort_key: str, shard: int) -> str:
+    return f"USAGE#{resource}#{sort_key}#{shard}"

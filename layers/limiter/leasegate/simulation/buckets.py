@@ -39,6 +39,7 @@ class Buckets:
         came_step: when a bucket last got a limit that it had not had before.
         left_step: when a bucket was last deleted, and what it had spent with it.
         leavers: those that lost a place in the write at hand before their time was over.
+        births: the buckets that were created, with their first versions.
         reborn: those that the very write that had created them created again, after they were deleted: it came
             late, and usage takes its versions for those of the first life.
     """
@@ -50,8 +51,8 @@ class Buckets:
     left_step: dict[Key, int] = field(default_factory=dict)
     lines: dict[tuple[Key, str], Line] = field(default_factory=dict)
     leavers: list[Leaver] = field(default_factory=list)
-    reborn: set[Key] = field(default_factory=set)
     births: set[tuple[Key, Value]] = field(default_factory=set)
+    reborn: set[Key] = field(default_factory=set)
 
     def follow(self, call: Call, change: Change, step: int, now_ms: int) -> dict[str, int]:
         """Take in one write of a bucket; return the tokens that it spent or gave back, by limit name."""
@@ -117,12 +118,11 @@ class Buckets:
         line = self.lines.get((key, name))
         if line is None or not is_same or call.kind == "replenish":
             line = self.lines[key, name] = Line()
+        is_allowed = line.spend(terms, tokens, at_ms)
         if tokens > 0 and call.kind in GRANTING:
             ceiling = at_ms * terms[1] + terms[0] * terms[2]
-            if not line.allows(terms, tokens, at_ms) or tat is None or tat > ceiling:
+            if not is_allowed or tat is None or tat > ceiling:
                 raise Violation(f"{tokens} tokens of {name} were granted that were not there", key)
-        else:
-            line.correct(terms, tokens)
 
     def _take_limits(self, key: Key, before: Item, after: Item, step: int) -> None:
         """Take in that the limits are others; of those that are gone nothing stays but who holds a place."""

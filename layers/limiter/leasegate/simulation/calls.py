@@ -134,7 +134,8 @@ class Message:
     """An operation on its way to the table, or (with a ``reply``) the answer on its way back.
 
     ``attempts`` counts those before; ``is_unsure`` tells that one of them may have been applied. ``found`` is what
-    a read found so far, or a transaction left. A batch ``is_read`` key by key, but for those that are ``unread``.
+    a read found so far, or a transaction left. A batch ``is_being_read`` at the table, one key after the other;
+    ``unread`` are those to come.
     """
 
     call: Call
@@ -144,7 +145,7 @@ class Message:
     attempts: int = 0
     is_unsure: bool = False
     found: dict[Key, Item] = field(default_factory=dict)
-    is_read: bool = False
+    is_being_read: bool = False
     unread: list[Key] = field(default_factory=list)
 
 

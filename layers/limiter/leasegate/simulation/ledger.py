@@ -22,7 +22,7 @@ type Terms = tuple[int, int, int]
 
 @dataclass(slots=True)
 class Line:
-    """Holds the grants of one limit to the invariant, in the order in which the table applied the writes.
+    """Holds what is spent of one limit to the invariant, in the order in which the table applied the writes.
 
     In tokens weighed by P, with the clock reading that each write carried. One look a write: the i that allows
     least is the one with the greatest ``now_i * A - spent before i``.
@@ -31,17 +31,17 @@ class Line:
     spent: int = 0
     worst: int | None = None
 
-    def allows(self, terms: Terms, tokens: int, now_ms: int) -> bool:
-        """Take in a grant, and say whether it keeps to the limit."""
-        capacity, amount, period_ms = terms
-        slack = now_ms * amount - self.spent
-        worst = self.worst = slack if self.worst is None else max(self.worst, slack)
-        self.spent += tokens * period_ms
-        return self.spent <= now_ms * amount + capacity * period_ms - worst
+    def spend(self, terms: Terms, tokens: int, now_ms: int) -> bool:
+        """Take in what was spent, or (negative) returned; say whether the limit allows it.
 
-    def correct(self, terms: Terms, tokens: int) -> None:
-        """Take in what was returned (negative), or spent whatever was there: the grants after it have to wait."""
-        self.spent += tokens * terms[2]
+        Only a grant has to ask: a correction spends whatever is there, and the grants after it have to wait.
+        """
+        capacity, amount, period_ms = terms
+        if tokens > 0:
+            slack = now_ms * amount - self.spent
+            self.worst = slack if self.worst is None else max(self.worst, slack)
+        self.spent += tokens * period_ms
+        return self.worst is None or self.spent <= now_ms * amount + capacity * period_ms - self.worst
 
 
 @dataclass(slots=True)
@@ -75,9 +75,7 @@ class Ledger:
             if known != terms:
                 line = Line()
             self.lines[key, name] = terms, line
-            if tokens <= 0 or not is_granted:
-                line.correct(terms, tokens)
-            elif not line.allows(terms, tokens, now_ms):
+            if not line.spend(terms, tokens, now_ms) and tokens > 0 and is_granted:
                 raise Violation(f"{tokens} tokens of {name} were granted that were not there, at {now_ms}", key)
         return spent
 
@@ -85,10 +83,10 @@ class Ledger:
 def lacks(item: Item, limit: Limit, cost: int, now_ms: int) -> bool:
     """Say, by rational numbers and not by the limiter's own arithmetic, that so much is not in a bucket."""
     if limit.is_concurrent:
-        prefix = f"h.{limit.name}."
+        prefix = schema.holder_attribute(limit.name, "")
         untils = [cast("int", until) for name, until in item.items() if name.startswith(prefix)]
         return sum([until > now_ms for until in untils]) + cost > limit.capacity
-    tat = cast("int | None", item.get("v." + limit.name))
+    tat = cast("int | None", item.get(schema.tat_attribute(limit.name)))
     if tat is None:
         return cost > limit.capacity
     debt = max(Fraction(0), Fraction(tat, limit.amount) - now_ms) * Fraction(limit.amount, limit.period_ms)

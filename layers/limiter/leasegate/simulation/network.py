@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_ATTEMPTS: Final = 4
 """So often a request is sent at most; then its sender has no answer."""
 
-READS: Final = (BatchGet, Get, Query)
+_READS: Final = (BatchGet, Get, Query)
 
 
 class Network:
@@ -33,7 +33,7 @@ class Network:
     def carry(self, thread: Thread, message: Message) -> None:
         """Go one step on with a message: to the table, one key further in it, or back to its thread."""
         world = self._world
-        if message.is_read and message.unread:
+        if message.is_being_read:
             self._read_one(message, message.operation)  # type: ignore[arg-type]  # nothing else is read
         elif message.reply is None:
             self._arrive(thread, message)
@@ -53,23 +53,24 @@ class Network:
 
     def outlive(self, messages: list[Message]) -> None:
         """Let those requests arrive some time whose sender died."""
-        self.late += [x for x in messages if x.reply is None and not isinstance(x.operation, READS)]
+        self.late += [x for x in messages if x.reply is None and not isinstance(x.operation, _READS)]
 
     # --- at the table --------------------------------------------------------------------------------
 
     def _arrive(self, thread: Thread, message: Message) -> None:
         """Let a request reach the table, unless a fault meets it."""
         operation, faults, world = message.operation, self._world.faults, self._world
-        if self._draw() >= world.of_a_request:
+        of_any_fault = faults.of_a_request
+        if self._draw() >= of_any_fault:
             self._execute(message)
             return
-        luck = self._draw() * world.of_a_request
+        luck = self._draw() * of_any_fault
         if luck < faults.lost_request:
             world.tell(message.call, "request lost", operation, None)
             self._miss(thread, message)
         elif (luck := luck - faults.lost_request) < faults.late_request:
             world.tell(message.call, "request late", operation, None)
-            if not isinstance(operation, READS):
+            if not isinstance(operation, _READS):
                 self.late.append(Message(message.call, message.place, operation))
             self._miss(thread, message)
         elif luck - faults.late_request < faults.throttled or not isinstance(operation, Transact):
@@ -80,7 +81,7 @@ class Network:
     def _execute(self, message: Message) -> None:
         operation = message.operation
         if isinstance(operation, BatchGet):
-            message.is_read = True
+            message.is_being_read = True
             message.unread = message.unread or list(operation.keys)
             self._read_one(message, operation)
             return
@@ -113,10 +114,11 @@ class Network:
         if item is not None:
             message.found[key] = item
         if not unread:
+            message.is_being_read = False
             message.reply = Found(message.found)
             world.tell(message.call, "reads", batch, message.reply)
         elif draw() < world.faults.unprocessed:
-            message.is_read = False
+            message.is_being_read = False
             message.attempts += 1
             if message.attempts > MOST_ATTEMPTS:
                 message.reply = Failed(StoreThrottled("keys unprocessed"))
@@ -124,10 +126,10 @@ class Network:
     def _miss(self, thread: Thread, message: Message) -> None:
         """Let a thread hear nothing: it repeats the very same request, or gives up."""
         world = self._world
-        message.is_unsure = message.is_unsure or not isinstance(message.operation, READS)
+        message.is_unsure = message.is_unsure or not isinstance(message.operation, _READS)
         message.attempts += 1
         message.reply = None
-        message.is_read, message.unread, message.found = False, [], {}
+        message.unread, message.found = [], {}
         if message.attempts >= MOST_ATTEMPTS or self._draw() < world.faults.gives_up:
             world.deliver(thread, message, Failed(StoreUnavailable("no reply", maybe_applied=message.is_unsure)))
 

@@ -11,12 +11,11 @@ from .table import Change, SimulatedTable
 
 def mark(operation: Operation) -> object:
     """Return what a table recognises a write by: the bucket and the id that it leaves there, or its token."""
-    if isinstance(operation, Update):
-        for change in reversed(operation.changes):
-            if isinstance(change, Set) and change.attribute.startswith("r."):
-                return operation.key, change.value
-        return id(operation)
-    return operation.token if isinstance(operation, Transact) else id(operation)
+    if isinstance(operation, Transact):
+        return operation.token
+    if isinstance(operation, Update) and (slot := _slot(operation)) is not None:
+        return operation.key, slot.value
+    return id(operation)
 
 
 def marks_left(changes: Sequence[Change]) -> list[object]:
@@ -33,9 +32,8 @@ def remembers(table: SimulatedTable, operation: Operation) -> bool:
     """Say whether a table can still tell that it applied this operation before."""
     if not isinstance(operation, Update):
         return True  # a transaction has its token
-    item = table.item(operation.key) or {}
-    slots = [x for x in operation.changes if isinstance(x, Set) and x.attribute.startswith("r.")]
-    return bool(slots) and all(item.get(slot.attribute) == slot.value for slot in slots)
+    slot, item = _slot(operation), table.item(operation.key) or {}
+    return slot is not None and item.get(slot.attribute) == slot.value
 
 
 def see(call: Call, operation: Operation, outcome: Outcome, now_ms: int) -> None:
@@ -52,3 +50,11 @@ def see(call: Call, operation: Operation, outcome: Outcome, now_ms: int) -> None
         for action, refusal in zip(operation.actions, outcome.refusals, strict=True):
             if refusal is not None and refusal.item is not None:
                 call.see(action.key, refusal.item, now_ms)
+
+
+def _slot(update: Update) -> Set | None:
+    """Return the change that leaves a request's id in a bucket."""
+    for change in reversed(update.changes):
+        if isinstance(change, Set) and change.attribute.startswith("r."):
+            return change
+    return None

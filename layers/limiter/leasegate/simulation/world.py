@@ -88,7 +88,6 @@ class World:
         self.listener: Listener | None = None
         self._traffic = traffic
         self.judge = judge
-        self.of_a_request = faults.of_a_request
         self._network = Network(self)
         self.processes = [Process(number, self._skew_ms()) for number in range(processes)]
         self.threads = [
@@ -111,7 +110,7 @@ class World:
 
     def calm_down(self) -> None:
         """Let every call that is under way come to its end, without further faults."""
-        self._set_faults(NONE)
+        self.faults = NONE
         while self._network.late:
             self._network.arrive_late()
         self._finish_calls()
@@ -233,9 +232,6 @@ class World:
 
     def _skew_ms(self) -> int:
         return self.chance.randint(-self.faults.skew_ms, self.faults.skew_ms)
-
-    def _set_faults(self, faults: Faults) -> None:
-        self.faults, self.of_a_request = faults, faults.of_a_request
 
 
 def _nothing() -> Flow[None]:
