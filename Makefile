@@ -95,6 +95,8 @@ pins: $(STAMPS)/uv ## Write the pinned requirements anew from pyproject.toml; UP
 	$(LOCK) --group sam -o requirements/sam.txt
 	$(LOCK) --group ministack -o requirements/ministack.txt
 	$(LOCK) --group lambda -o requirements/lambda.txt
+	$(LOCK) --group docs -o requirements/docs.txt
+	$(LOCK) --group peers -o requirements/peers.txt
 
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url $(if $(UPGRADE),--upgrade)
 # What the Lambda runtime brings, and the layer must not.
