@@ -28,6 +28,7 @@ from leasegate.operations import (
     Remove,
     Set,
     Update,
+    Value,
 )
 from leasegate.repository.calls import Desk, UpdateCall
 from leasegate.repository.expressions import Expressions, compile_shape, take_apart
@@ -52,13 +53,8 @@ def test_changes_are_grouped_by_clause_and_values_keep_their_order() -> None:
     assert expressions.update == "SET #1 = :1, #4 = :3 ADD #0 :0, #3 :2 REMOVE #2"
     assert expressions.condition == "#4 <> :4"
     assert expressions.names == {"#0": "v.rpm", "#1": "at", "#2": "cfg", "#3": "n", "#4": "r.3"}
-    assert dict(zip(expressions.placeholders, values, strict=True)) == {
-        ":0": {"N": "5"},
-        ":1": {"N": "7"},
-        ":2": {"N": "1"},
-        ":3": {"S": "id"},
-        ":4": {"S": "id"},
-    }
+    assert expressions.values == ((":0", int), (":1", int), (":2", int), (":3", str), (":4", str))
+    assert values == [5, 7, 1, '"id"', '"id"']
 
 
 def test_what_an_attribute_has_already_is_named_once_and_members_are_the_value_to_take_out() -> None:
@@ -67,11 +63,8 @@ def test_what_an_attribute_has_already_is_named_once_and_members_are_the_value_t
     expressions = compile_shape(shape)
     assert expressions.update == "SET #1 = if_not_exists(#1, :1), #3 = :2 DELETE #0 :0 REMOVE #2"
     assert expressions.names == {"#0": "buckets", "#1": "at", "#2": "cfg", "#3": "n"}
-    assert dict(zip(expressions.placeholders, values, strict=True)) == {
-        ":0": {"SS": ["a", "b"]},
-        ":1": {"N": "7"},
-        ":2": {"N": "1"},
-    }
+    assert expressions.values == ((":0", object), (":1", int), (":2", int))
+    assert values == ['{"SS":["a","b"]}', 7, 1]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +95,7 @@ def test_conditions_are_written_without_redundant_parentheses(condition: Conditi
 
 def test_writes_that_differ_in_values_alone_have_one_shape() -> None:
     one, *_ = take_apart((Add("n", 1),), AllOf((Equals("a", 1), Between("b", 1, 2))))
-    other, *_ = take_apart((Add("n", 2),), AllOf((Equals("a", "x"), Between("b", 3, 4))))
+    other, *_ = take_apart((Add("n", 2),), AllOf((Equals("a", 7), Between("b", 3, 4))))
     assert one == other
 
 
@@ -117,6 +110,9 @@ def test_writes_that_differ_in_values_alone_have_one_shape() -> None:
         ((Add("n", 1),), NotEquals("a", 1)),
         ((Add("n", 1),), Equals("b", 1)),
         ((Add("n", 1),), AllOf((Equals("a", 1),))),
+        ((Add("n", 1),), Equals("a", "x")),
+        ((Add("n", 1),), Equals("a", None)),
+        ((Add("n", 1),), Equals("a", True)),
         ((Add("n", 1),), None),
     ],
 )
@@ -185,7 +181,7 @@ def request_for(desk: Desk, update: Update) -> dict[str, Any]:
     """Return what is sent for an update."""
     (call,) = desk.calls(update)
     assert isinstance(call, UpdateCall)
-    return call._request
+    return call._request.parameters()
 
 
 def spelled_out(request: dict[str, Any], expression: str) -> str:
@@ -227,10 +223,40 @@ def test_a_holder_that_only_a_condition_names_is_named_in_the_request_too() -> N
     assert request_for(desk(), update)["ExpressionAttributeNames"] == {"#0": "n", "#1": "h.streams.a"}
 
 
-def test_the_names_of_a_write_without_holders_are_those_of_its_shape() -> None:
+# --- requests --------------------------------------------------------------------------------------
+
+
+def test_what_may_be_seen_of_a_request_is_what_all_writes_of_its_shape_have() -> None:
     here = desk()
-    one, other = (request_for(here, Update(Key("a", "b"), (Set("at", number),))) for number in (1, 2))
-    assert one["ExpressionAttributeNames"] is other["ExpressionAttributeNames"]
+    (one,), (other,) = (here.calls(Update(Key("a", "b"), (Set("at", number),))) for number in (1, 2))
+    assert isinstance(one, UpdateCall)
+    assert isinstance(other, UpdateCall)
+    assert one._request == other._request
+    assert one._request.items() < one._request.parameters().items()
+    assert one._request["TableName"] == "table"
+
+
+@pytest.mark.parametrize(
+    ("value", "wire"),
+    [
+        (-(10**38) + 1, {"N": "-" + "9" * 38}),
+        (True, {"BOOL": True}),
+        (None, {"NULL": True}),
+        ('"%s" %(a)d \\ \u00e9 \ud800', {"S": '"%s" %(a)d \\ \u00e9 \ud800'}),
+        (("%", 1), {"L": [{"S": "%"}, {"N": "1"}]}),
+    ],
+)
+def test_a_value_stands_in_the_request_as_it_is(value: Value, wire: object) -> None:
+    request = request_for(desk(), Update(Key('"%', "%d"), (Set("%s", value),), Equals('"', value)))
+    assert request["Key"] == {"PK": {"S": '"%'}, "SK": {"S": "%d"}}
+    assert request["ExpressionAttributeNames"] == {"#0": "%s", "#1": '"'}
+    assert request["ExpressionAttributeValues"] == {":0": wire, ":1": wire}
+
+
+@pytest.mark.parametrize("value", [10**38, -(10**38), 1.5, [1], {"a"}])
+def test_what_no_item_can_hold_is_a_mistake_of_the_program(value: Any) -> None:  # noqa: ANN401 - of no allowed type
+    with pytest.raises((TypeError, ValueError), match=r"digits|cannot hold"):
+        desk().calls(Update(Key("a", "b"), (Set("at", value),)))
 
 
 def test_how_many_holders_a_write_names_and_which_of_them_twice_is_part_of_its_shape() -> None:

@@ -6,9 +6,10 @@ returns the outcome, a refusal among them, or raises what ``failures`` understan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import batched
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -30,21 +31,24 @@ from ..operations import (
     Transact,
     Update,
 )
-from .expressions import compile_shape, take_apart
+from .asking import asking
+from .direct.requests import Request
+from .expressions import Shape, take_apart
 from .failures import CANCELLED, CONDITION_FAILED, error_code, is_refusal
 from .pages import check_query, check_scan
 from .reads import BatchGetCall, GetCall, PageCall, query_request, scan_request
+from .templates import ITEM, KEY, Template, compile_template
 from .transactions import check_transaction
-from .wire import decode_item, encode_item, encode_key
+from .wire import decode_item, encode_item, quoted, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
     from ..operations import Action, Change
-    from .reads import Request
+    from .asking import Ask
+
+type _Written = tuple[Mapping[str, Any], str]
+"""What may be seen of a request, and its text."""
 
 _SHAPES_KEPT: Final = 1024
 _KEYS_IN_A_BATCH_MAX: Final = 100
@@ -67,9 +71,12 @@ class Desk:
     """Turns operations into calls for one client and one table, and remembers the shapes it has compiled."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
+        self._ask = asking(client)
         self._table_name = table_name
-        self._compile = lru_cache(maxsize=_SHAPES_KEPT)(compile_shape)
+        condition = {"TableName": table_name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        self._in_transaction: Mapping[str, str] = condition
+        self._alone: Mapping[str, str] = condition | {"ReturnValues": "ALL_NEW"}
+        self._compile = lru_cache(maxsize=_SHAPES_KEPT)(self._compile_template)
 
     @property
     def compilations(self) -> int:
@@ -83,98 +90,95 @@ class Desk:
         """
         match operation:
             case Update():
-                return (UpdateCall(self._client, self._update(operation)),)
+                seen, body = self._update(operation, is_alone=True)
+                return (UpdateCall(self._ask, Request(seen, body)),)
             case Put():
-                return (WholeItemCall(self._client.put_item, self._put(operation), operation.item),)
+                seen, body = self._put(operation)
+                return (WholeItemCall(self._ask, "PutItem", Request(seen, body), operation.item),)
             case Delete():
-                return (WholeItemCall(self._client.delete_item, self._delete(operation), None),)
+                seen, body = self._delete(operation)
+                return (WholeItemCall(self._ask, "DeleteItem", Request(seen, body), None),)
             case Transact():
                 check_transaction(operation)
-                actions = [self._action(action) for action in operation.actions]
-                return (TransactCall(self._client, actions, operation.token),)
+                actions = ",".join([self._action(action) for action in operation.actions])
+                body = f'{{"TransactItems":[{actions}],"ClientRequestToken":{quoted(operation.token)}}}'
+                return (TransactCall(self._ask, Request({"ClientRequestToken": operation.token}, body)),)
             case BatchGet(keys, is_consistent):
                 chunks = batched(dict.fromkeys(keys), _KEYS_IN_A_BATCH_MAX, strict=False)
                 return tuple(
                     [
-                        BatchGetCall(self._client, self._table_name, chunk, is_consistent=is_consistent)
+                        BatchGetCall(self._ask, self._table_name, chunk, is_consistent=is_consistent)
                         for chunk in chunks
                     ]
                 )
             case Get():
-                return (GetCall(self._client, self._table_name, operation),)
+                return (GetCall(self._ask, self._table_name, operation),)
             case Query():
                 check_query(operation)
-                return (PageCall(self._client.query, query_request(self._table_name, operation)),)
+                return (PageCall(self._ask, "Query", query_request(self._table_name, operation)),)
             case Scan():
                 check_scan(operation)
-                return (PageCall(self._client.scan, scan_request(self._table_name, operation)),)
+                return (PageCall(self._ask, "Scan", scan_request(self._table_name, operation)),)
         raise TypeError(f"not an operation: {operation!r}")
 
-    def _action(self, action: Action) -> TransactWriteItemTypeDef:
+    def _action(self, action: Action) -> str:
         match action:
             case Update():
-                return cast("TransactWriteItemTypeDef", {"Update": self._update(action)})
+                return f'{{"Update":{self._update(action, is_alone=False)[1]}}}'
             case Put():
-                return cast("TransactWriteItemTypeDef", {"Put": self._put(action)})
+                return f'{{"Put":{self._put(action)[1]}}}'
             case Delete():
-                return cast("TransactWriteItemTypeDef", {"Delete": self._delete(action)})
+                return f'{{"Delete":{self._delete(action)[1]}}}'
             case Check():
-                request = self._request((), action.condition) | {"Key": encode_key(action.key)}
-                return cast("TransactWriteItemTypeDef", {"ConditionCheck": request})
+                pk, sk = action.key
+                _, body = self._write((), action.condition, KEY, (quoted(pk), quoted(sk)), is_update=False)
+                return f'{{"ConditionCheck":{body}}}'
         raise TypeError(f"not an action: {action!r}")
 
-    def _update(self, update: Update) -> Request:
+    def _update(self, update: Update, *, is_alone: bool) -> _Written:
         if not update.changes:
             raise ValueError("an update needs at least one change")
-        request = self._request(update.changes, update.condition)
-        request["Key"] = encode_key(update.key)
-        return request
+        pk, sk = update.key
+        return self._write(update.changes, update.condition, KEY, (quoted(pk), quoted(sk)), is_update=is_alone)
 
-    def _put(self, put: Put) -> Request:
-        request = self._request((), put.condition)
-        request["Item"] = encode_item(put.key, put.item)
-        return request
+    def _put(self, put: Put) -> _Written:
+        return self._write((), put.condition, ITEM, (written(encode_item(put.key, put.item)),), is_update=False)
 
-    def _delete(self, delete: Delete) -> Request:
-        request = self._request((), delete.condition)
-        request["Key"] = encode_key(delete.key)
-        return request
+    def _delete(self, delete: Delete) -> _Written:
+        pk, sk = delete.key
+        return self._write((), delete.condition, KEY, (quoted(pk), quoted(sk)), is_update=False)
 
-    def _request(self, changes: tuple[Change, ...], condition: Condition | None) -> Request:
-        request: Request = {"TableName": self._table_name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-        if not changes and condition is None:
-            return request
+    def _write(
+        self,
+        changes: tuple[Change, ...],
+        condition: Condition | None,
+        place: str,
+        target: tuple[str, ...],
+        *,
+        is_update: bool,
+    ) -> _Written:
+        """Return what may be seen of a write, and its text; ``is_update`` for one that answers with the item."""
         shape, holders, values = take_apart(changes, condition)
-        expressions = self._compile(shape)
-        if changes:
-            request["UpdateExpression"] = expressions.update
-        if condition is not None:
-            request["ConditionExpression"] = expressions.condition
-        request["ExpressionAttributeNames"] = expressions.names
-        if holders:
-            request["ExpressionAttributeNames"] = {
-                **expressions.names,
-                **dict(zip(expressions.holders, holders, strict=True)),
-            }
-        if values:
-            request["ExpressionAttributeValues"] = dict(zip(expressions.placeholders, values, strict=True))
-        return request
+        template = self._compile(is_update, place, shape)
+        return template.seen, template.filled(target, holders, values)
+
+    def _compile_template(self, is_update: bool, place: str, shape: Shape) -> Template:  # noqa: FBT001 - lru_cache
+        return compile_template(self._alone if is_update else self._in_transaction, place, shape)
 
 
 class UpdateCall:
     """UpdateItem."""
 
-    __slots__ = ("_client", "_request")
+    __slots__ = ("_ask", "_request")
     writes: Final = True
 
-    def __init__(self, client: DynamoDBClient, request: Request) -> None:
-        self._client = client
+    def __init__(self, ask: Ask, request: Request) -> None:
+        self._ask = ask
         self._request = request
-        request["ReturnValues"] = "ALL_NEW"
 
     def send(self) -> Outcome:
         try:
-            answer = self._client.update_item(**self._request)
+            answer = self._ask("UpdateItem", self._request)
         except ClientError as error:
             return _refusal(error)
         # An update that only takes away, from an item that is not there, leaves nothing that could be sent.
@@ -182,19 +186,20 @@ class UpdateCall:
 
 
 class WholeItemCall:
-    """PutItem or DeleteItem; ``write`` is the client's method for it, ``item`` what there is afterwards."""
+    """PutItem or DeleteItem; ``item`` is what there is afterwards."""
 
-    __slots__ = ("_item", "_request", "_write")
+    __slots__ = ("_ask", "_item", "_operation", "_request")
     writes: Final = True
 
-    def __init__(self, write: Callable[..., object], request: Request, item: Item | None) -> None:
-        self._write = write
+    def __init__(self, ask: Ask, operation: str, request: Request, item: Item | None) -> None:
+        self._ask = ask
+        self._operation = operation
         self._request = request
         self._item = item
 
     def send(self) -> Outcome:
         try:
-            self._write(**self._request)
+            self._ask(self._operation, self._request)
         except ClientError as error:
             return _refusal(error)
         return Applied(self._item)
@@ -203,17 +208,16 @@ class WholeItemCall:
 class TransactCall:
     """TransactWriteItems."""
 
-    __slots__ = ("_actions", "_client", "_token")
+    __slots__ = ("_ask", "_request")
     writes: Final = True
 
-    def __init__(self, client: DynamoDBClient, actions: list[TransactWriteItemTypeDef], token: str) -> None:
-        self._client = client
-        self._actions = actions
-        self._token = token
+    def __init__(self, ask: Ask, request: Request) -> None:
+        self._ask = ask
+        self._request = request
 
     def send(self) -> Outcome:
         try:
-            self._client.transact_write_items(TransactItems=self._actions, ClientRequestToken=self._token)
+            self._ask("TransactWriteItems", self._request)
         except ClientError as error:
             return _cancellation(error)
         return Applied(None)

@@ -88,16 +88,22 @@ def bound_attempts(client: DynamoDBClient) -> bool:
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket, no wait longer than the time that is left then."""
+    """Reads what was received, then from a socket, no wait longer than the time that is left then."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, received: bytes) -> None:
         self._sock = sock
+        self._received = received
         self._stream = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        if self._received:
+            room = memoryview(buffer).nbytes
+            part, self._received = self._received[:room], self._received[room:]
+            memoryview(buffer)[: len(part)] = part
+            return len(part)
         due = deadline.get()
         if due is not None:
             due.bound(self._sock)
@@ -109,21 +115,24 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
-class _Source:
-    """A socket to whoever only wants to read from it."""
+class Incoming:
+    """A socket to whoever only wants to read from it, what was ``received`` before it first."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
+        """Read from a socket, each wait bounded by the deadline of whoever reads."""
         self._sock = sock
+        self._received = received
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self._sock))
+        """Return what it reads by; of a socket's modes, only this one makes sense."""
+        return io.BufferedReader(_Reader(self._sock, self._received))
 
 
 class _Response(http.client.HTTPResponse):
     """A response that comes in time, or not at all, in however many pieces."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
-        super().__init__(_Source(sock), *arguments, **options)  # type: ignore[arg-type] # it only makes a file of it
+        super().__init__(Incoming(sock), *arguments, **options)  # type: ignore[arg-type] # it only makes a file of it
 
 
 class _Connection:

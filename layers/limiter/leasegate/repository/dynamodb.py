@@ -11,12 +11,11 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from botocore.config import Config
-
 from ..errors import StoreError, StoreUnavailable
 from ..operations import Failed, Found, Item, Key, Operation, Outcome
 from .calls import Call, Desk
 from .checksums import check_answers
+from .client import WORKERS, client_config, dynamodb_client
 from .deadlines import Deadline, bound_attempts, deadline
 from .failures import STORE_FAILURES, classify
 from .quota import RetryQuota
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
     from . import Observer
 
-WORKERS: Final = 32
 _BACKOFF_FIRST_S: Final = 0.025
 _BACKOFF_MAX_S: Final = 0.4
 _NS_PER_MS: Final = 1_000_000
@@ -50,33 +48,6 @@ def carry_context[**P, T](function: Callable[P, T], /) -> Callable[P, T]:
     """Carry the context variables of this moment; see :class:`Carry`."""
     run: Callable[P, T] = partial(copy_context().run, function)
     return run
-
-
-def client_config(
-    *, connect_timeout_s: float = 0.5, read_timeout_s: float = 0.7, workers: int = WORKERS
-) -> Config:
-    """Return the settings of the client that suits a :class:`DynamoRepository`.
-
-    ::
-
-        client = boto3.client("dynamodb", config=client_config())
-
-    The SDK's own retries are off: the repository's know the caller's time and say what may have been applied. The
-    timeouts are for one attempt whose caller has more time than that. DynamoDB answers in some 5 ms and nearly
-    always in 50, so they are long enough; and short enough that an attempt which hangs since before the table came
-    back is given up, and repeated, within a second of its return. Connections suffice for ``workers`` threads of
-    the repository and as many callers. A fixed user agent and no validation of parameters, which the repository
-    builds itself, save a fifth of the client's CPU time for a call.
-    """
-    return Config(
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        connect_timeout=connect_timeout_s,
-        read_timeout=read_timeout_s,
-        tcp_keepalive=True,
-        max_pool_connections=2 * workers,
-        user_agent="leasegate",
-        parameter_validation=False,
-    )
 
 
 class DynamoRepository:

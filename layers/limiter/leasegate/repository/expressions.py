@@ -7,6 +7,9 @@ two separately; :func:`compile_shape` turns a shape into text, and is made to be
 Attributes of holders have a name of their own for each lease, which would make a shape of each write. So a shape
 only numbers them, in the order in which they first appear, and their names are taken apart like values.
 
+Values are taken apart in the form in which ``templates`` fills them in; for that, a shape says of each whether it is
+a number, a string, or anything else.
+
 The counterpart of ``evaluation``, which evaluates the same values in memory.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import Any, Final, cast
 
 from ..operations import (
     Add,
@@ -36,17 +39,17 @@ from ..operations import (
     NotExists,
     Remove,
     Set,
+    Value,
 )
 from ..schema import PK, SK, is_holder_attribute
-from .wire import encode, encode_number
-
-if TYPE_CHECKING:
-    from .wire import Wire
+from .values import LARGEST_NUMBER, checked_number
+from .wire import encode, quoted, written
 
 type Shape = tuple[type | str | int, ...]
 """The number of changes; each change's class and attribute; then the condition, operators before operands.
 
-An attribute is written as its name, that of a holder as its number.
+An attribute is written as its name, that of a holder as its number. Where a value may be of any type, ``int``,
+``str`` or ``object`` follows.
 """
 
 
@@ -54,39 +57,44 @@ An attribute is written as its name, that of a holder as its number.
 class Expressions:
     """What a shape compiles to.
 
-    ``placeholders`` stand in the order of the values that were taken apart from it, ``holders`` (placeholders too)
-    in that of the names of holders' attributes; ``names`` has the other attributes by placeholder.
+    ``values`` has a placeholder for each value that was taken apart from it, in their order, and its kind (``int``,
+    ``str`` or ``object``); ``holders`` one for each name of a holder's attribute; ``names`` has the other attributes by
+    placeholder.
     """
 
     update: str
     condition: str
     names: Mapping[str, str]
     holders: tuple[str, ...]
-    placeholders: tuple[str, ...]
+    values: tuple[tuple[str, type], ...]
 
 
 def take_apart(
     changes: tuple[Change, ...], condition: Condition | None
-) -> tuple[Shape, Collection[str], list[Wire]]:
-    """Separate a write into its shape, the names of holders' attributes in it, and its values."""
+) -> tuple[Shape, Collection[str], list[Any]]:
+    """Separate a write into its shape, the names of holders' attributes in it, and its values.
+
+    A number is itself, a string quoted, anything else its whole JSON text. Raises as
+    :func:`~leasegate.repository.wire.encode` does.
+    """
     shape: list[type | str | int] = [len(changes)]
     holders: dict[str, int] = {}
-    values: list[Wire] = []
+    values: list[Any] = []
     for change in changes:
         name = change.attribute
         shape.append(type(change))
         shape.append(holders.setdefault(name, len(holders)) if is_holder_attribute(name) else name)
         if isinstance(change, Discard):
-            values.append(encode(change.members))
+            _take_value(change.members, shape, values)
         elif not isinstance(change, Remove):
-            values.append(encode(change.value))
+            _take_value(change.value, shape, values)
     if condition is not None:
         _take_condition_apart(condition, shape, holders, values)
     return tuple(shape), holders, values
 
 
 def _take_condition_apart(
-    condition: Condition, shape: list[type | str | int], holders: dict[str, int], values: list[Wire]
+    condition: Condition, shape: list[type | str | int], holders: dict[str, int], values: list[Any]
 ) -> None:
     # Every acquire comes through here, and this is quicker than a match statement.
     shape.append(type(condition))
@@ -98,11 +106,24 @@ def _take_condition_apart(
         name = condition.attribute
         shape.append(holders.setdefault(name, len(holders)) if is_holder_attribute(name) else name)
         if isinstance(condition, Between):
-            values += (encode_number(condition.low), encode_number(condition.high))
+            values += (checked_number(condition.low), checked_number(condition.high))
         elif isinstance(condition, (Equals, NotEquals)):
-            values.append(encode(condition.value))
+            _take_value(condition.value, shape, values)
         elif not isinstance(condition, (Exists, NotExists)):
-            values.append(encode_number(condition.value))
+            values.append(checked_number(condition.value))
+
+
+def _take_value(value: Value, shape: list[type | str | int], values: list[Any]) -> None:
+    kind = type(value)
+    if kind is int and -LARGEST_NUMBER <= value <= LARGEST_NUMBER:  # type: ignore[operator] # it is an int
+        shape.append(int)
+        values.append(value)
+    elif kind is str:
+        shape.append(str)
+        values.append(quoted(value))  # type: ignore[arg-type] # it is a str
+    else:
+        shape.append(object)
+        values.append(written(encode(value)))
 
 
 def compile_shape(shape: Shape) -> Expressions:
@@ -133,7 +154,7 @@ class _Compilation:
     def __init__(self, shape: Shape) -> None:
         self._tokens: Iterator[type | str | int] = iter(shape)
         self._names: dict[str | int, str] = {}
-        self._placeholders: list[str] = []
+        self._values: list[tuple[str, type]] = []
 
     def expressions(self) -> Expressions:
         update = self._update(cast("int", next(self._tokens)))
@@ -143,7 +164,7 @@ class _Compilation:
             "" if condition is None else self._condition(condition, inside=False),
             {placeholder: name for name, placeholder in self._names.items() if isinstance(name, str)},
             tuple([placeholder for name, placeholder in self._names.items() if isinstance(name, int)]),
-            tuple(self._placeholders),
+            tuple(self._values),
         )
 
     def _update(self, changes: int) -> str:
@@ -159,10 +180,10 @@ class _Compilation:
 
     def _change(self, kind: type, name: str) -> str:
         if kind is Set:
-            return f"{name} = {self._value()}"
+            return f"{name} = {self._any_value()}"
         if kind is Initialize:
-            return f"{name} = if_not_exists({name}, {self._value()})"
-        return name if kind is Remove else f"{name} {self._value()}"
+            return f"{name} = if_not_exists({name}, {self._any_value()})"
+        return name if kind is Remove else f"{name} {self._any_value()}"
 
     def _condition(self, kind: object, *, inside: bool) -> str:
         """Write one condition.
@@ -183,9 +204,10 @@ class _Compilation:
             return f"attribute_not_exists({name})"
         if kind is Between:
             # DynamoDB's own BETWEEN refuses a low above the high, which here is just never true.
-            text = f"{name} >= {self._value()} AND {name} <= {self._value()}"
+            text = f"{name} >= {self._value(int)} AND {name} <= {self._value(int)}"
             return f"({text})" if inside else text
-        return f"{name} {_COMPARISONS[cast('type', kind)]} {self._value()}"
+        value = self._any_value() if kind is Equals or kind is NotEquals else self._value(int)
+        return f"{name} {_COMPARISONS[cast('type', kind)]} {value}"
 
     def _combination(self, operator: str, *, inside: bool) -> str:
         count = cast("int", next(self._tokens))
@@ -204,7 +226,10 @@ class _Compilation:
     def _placeholder(self, attribute: str | int) -> str:
         return self._names.setdefault(attribute, f"#{len(self._names)}")
 
-    def _value(self) -> str:
-        placeholder = f":{len(self._placeholders)}"
-        self._placeholders.append(placeholder)
+    def _any_value(self) -> str:
+        return self._value(cast("type", next(self._tokens)))
+
+    def _value(self, kind: type) -> str:
+        placeholder = f":{len(self._values)}"
+        self._values.append((placeholder, kind))
         return placeholder

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import botocore.exceptions
 from botocore.exceptions import (
     BotoCoreError,
     ChecksumError,
@@ -18,7 +19,6 @@ from botocore.exceptions import (
     EndpointConnectionError,
     HTTPClientError,
     IncompleteReadError,
-    LoginError,
     MetadataRetrievalError,
     MissingParametersError,
     NoAuthTokenError,
@@ -114,7 +114,6 @@ _NEVER_SENT: Final = (EndpointConnectionError, ProxyConnectionError)
 _CUT_OFF: Final = (AnyConnectionError, HTTPClientError, IncompleteReadError, ChecksumError, ResponseParserError)
 _NO_CREDENTIALS: Final = (
     CredentialRetrievalError,
-    LoginError,
     MetadataRetrievalError,
     NoAuthTokenError,
     NoCredentialsError,
@@ -123,6 +122,10 @@ _NO_CREDENTIALS: Final = (
     SSOError,
     TokenRetrievalError,
 )
+_LOGIN_ERRORS: Final = tuple(
+    [getattr(botocore.exceptions, name) for name in ("LoginError",) if hasattr(botocore.exceptions, name)]
+)
+"""Those without credentials that only a newer botocore knows."""
 _MISTAKES: Final = (MissingParametersError, ParamValidationError, ValidationError)
 
 
@@ -176,7 +179,7 @@ def classify(error: Exception) -> Failure | None:
         return _UNREACHABLE
     if isinstance(error, _CUT_OFF):
         return _CUT_SHORT
-    return _DENIED if isinstance(error, _NO_CREDENTIALS) else _REJECTED
+    return _DENIED if isinstance(error, _NO_CREDENTIALS + _LOGIN_ERRORS) else _REJECTED
 
 
 def is_refusal(answer: Mapping[str, Any]) -> bool:

@@ -7,78 +7,79 @@ from typing import TYPE_CHECKING, Any, Final
 from ..operations import Found, Get, Item, Key, Outcome, Page, Query, Scan
 from ..schema import GSI1PK, GSI1SK, INDEX, PK, SK
 from .failures import Unanswered
-from .wire import decode_item, decode_key, decode_position, encode_key, encode_position
+from .direct.requests import Request
+from .wire import decode_item, decode_key, decode_position, encode_key, encode_position, key_text, quoted, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from .asking import Ask
 
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import QueryOutputTypeDef, ScanOutputTypeDef
+type Parameters = dict[str, Any]
 
-    from .wire import Wire
-
-type Request = dict[str, Any]
-
+_BOOLEANS: Final = ("false", "true")
 
 class GetCall:
     """GetItem."""
 
-    __slots__ = ("_client", "_key", "_request")
+    __slots__ = ("_ask", "_key", "_request")
     writes: Final = False
 
-    def __init__(self, client: DynamoDBClient, table_name: str, get: Get) -> None:
-        self._client = client
+    def __init__(self, ask: Ask, table_name: str, get: Get) -> None:
+        self._ask = ask
         self._key = get.key
-        self._request: Request = {
-            "TableName": table_name,
-            "Key": encode_key(get.key),
-            "ConsistentRead": get.is_consistent,
-        }
+        self._request = Request(
+            {"TableName": table_name, "ConsistentRead": get.is_consistent},
+            f'{{"TableName":{quoted(table_name)},"ConsistentRead":{_BOOLEANS[get.is_consistent]},'
+            f'"Key":{key_text(get.key)}}}',
+        )
 
     def send(self) -> Outcome:
-        attributes = self._client.get_item(**self._request).get("Item")
+        attributes = self._ask("GetItem", self._request).get("Item")
         return Found({self._key: decode_item(attributes)} if attributes else {})
 
 
 class BatchGetCall:
     """BatchGetItem of at most 100 keys; keeps what was found, and asks again only for what was not answered."""
 
-    __slots__ = ("_client", "_found", "_is_consistent", "_pending", "_table_name")
+    __slots__ = ("_ask", "_found", "_is_consistent", "_pending", "_table_name")
     writes: Final = False
 
-    def __init__(
-        self, client: DynamoDBClient, table_name: str, keys: tuple[Key, ...], *, is_consistent: bool
-    ) -> None:
-        self._client = client
+    def __init__(self, ask: Ask, table_name: str, keys: tuple[Key, ...], *, is_consistent: bool) -> None:
+        self._ask = ask
         self._table_name = table_name
         self._is_consistent = is_consistent
         self._found: dict[Key, Item] = {}
-        self._pending: list[Mapping[str, Wire]] = [encode_key(key) for key in keys]
+        self._pending = [key_text(key) for key in keys]
 
     def send(self) -> Outcome:
-        request: Request = {self._table_name: {"Keys": self._pending, "ConsistentRead": self._is_consistent}}
-        answer = self._client.batch_get_item(RequestItems=request)
+        body = (
+            f'{{"RequestItems":{{{quoted(self._table_name)}:{{"Keys":[{",".join(self._pending)}],'
+            f'"ConsistentRead":{_BOOLEANS[self._is_consistent]}}}}}}}'
+        )
+        answer = self._ask("BatchGetItem", Request({"RequestItems": {self._table_name: None}}, body))
         for items in answer["Responses"].values():
             for attributes in items:
                 self._found[decode_key(attributes)] = decode_item(attributes)
-        self._pending = [key for table in answer.get("UnprocessedKeys", {}).values() for key in table["Keys"]]
+        self._pending = [
+            written(key) for table in answer.get("UnprocessedKeys", {}).values() for key in table["Keys"]
+        ]
         if self._pending:
             raise Unanswered(f"{len(self._pending)} keys were not processed")
         return Found(self._found)
 
 
 class PageCall:
-    """Query or Scan, for one page; ``ask`` is the client's method for it."""
+    """Query or Scan, for one page."""
 
-    __slots__ = ("_ask", "_request")
+    __slots__ = ("_ask", "_operation", "_request")
     writes: Final = False
 
-    def __init__(self, ask: Callable[..., QueryOutputTypeDef | ScanOutputTypeDef], request: Request) -> None:
+    def __init__(self, ask: Ask, operation: str, parameters: Parameters) -> None:
         self._ask = ask
-        self._request = request
+        self._operation = operation
+        self._request = Request.whole(parameters)
 
     def send(self) -> Outcome:
-        answer = self._ask(**self._request)
+        answer = self._ask(self._operation, self._request)
         last = answer.get("LastEvaluatedKey")
         return Page(
             tuple([(decode_key(attributes), decode_item(attributes)) for attributes in answer["Items"]]),
@@ -87,10 +88,10 @@ class PageCall:
         )
 
 
-def query_request(table_name: str, query: Query) -> Request:
+def query_request(table_name: str, query: Query) -> Parameters:
     """Write the request of a query; the index cannot be read consistently, the table is."""
     pk, sk = (GSI1PK, GSI1SK) if query.in_index else (PK, SK)
-    request: Request = {
+    request: Parameters = {
         "TableName": table_name,
         "KeyConditionExpression": "#pk = :pk",
         "ExpressionAttributeNames": {"#pk": pk},
@@ -110,9 +111,9 @@ def query_request(table_name: str, query: Query) -> Request:
     return request
 
 
-def scan_request(table_name: str, scan: Scan) -> Request:
+def scan_request(table_name: str, scan: Scan) -> Parameters:
     """Write the request of a scan; DynamoDB filters by attributes that it does not return."""
-    request: Request = {
+    request: Parameters = {
         "TableName": table_name,
         "FilterExpression": "attribute_exists(#attribute)",
         "ProjectionExpression": "#pk, #sk",

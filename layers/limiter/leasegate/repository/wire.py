@@ -1,5 +1,7 @@
 """How values and items travel: DynamoDB's typed JSON to and from Python's own types, without ``Decimal``.
 
+A request is written straight as text (:mod:`~leasegate.repository.templates`), an answer read as the parsed JSON.
+
 ``int`` is N, ``str`` S, ``bool`` BOOL, ``None`` NULL, ``tuple`` L, a mapping M, ``frozenset[str]`` SS.
 """
 
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from json import JSONEncoder
+from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import StoreError
@@ -18,6 +22,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 type Wire = AttributeValueTypeDef
+
+written: Final = JSONEncoder(separators=(",", ":"), check_circular=False).encode
+"""Writes anything of JSON's types as text; for a string alone ``quoted`` is quicker."""
+KEY_TEXT: Final = f'{{"{PK}":{{"S":%s}},"{SK}":{{"S":%s}}}}'
+"""A key as text, to be filled with its two parts, quoted."""
 
 _NUMBER: Final = re.compile(r"(?P<whole>-?\d+)(?:\.(?P<fraction>\d+))?(?:[eE](?P<exponent>[+-]?\d{1,3}))?")
 
@@ -52,6 +61,12 @@ def encode_key(key: Key) -> dict[str, Wire]:
     """Write an item's key."""
     pk, sk = key
     return {PK: {"S": pk}, SK: {"S": sk}}
+
+
+def key_text(key: Key) -> str:
+    """Write an item's key as text."""
+    pk, sk = key
+    return KEY_TEXT % (quoted(pk), quoted(sk))
 
 
 def encode_item(key: Key, item: Item) -> dict[str, Wire]:

@@ -1,0 +1,192 @@
+"""Connections that are kept, and one request and its answer over them.
+
+They are opened by botocore's own pool, so TLS, its verification, time-outs and socket options are as there; from then
+on HTTP is spoken here, as far as it is the plain case. Any other answer is left to ``http.client`` to make out.
+"""
+
+from __future__ import annotations
+
+import select
+import weakref
+from http.client import RemoteDisconnected
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from zlib import crc32
+
+from ..deadlines import deadline
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from ..deadlines import Deadline
+
+_RECEIVED_AT_ONCE_BYTES: Final = 16_384
+_HEAD_MAX_BYTES: Final = 65_536
+_BLANK_LINE: Final = b"\r\n\r\n"
+_LENGTH: Final = b"\r\ncontent-length:"
+_CHECKSUM: Final = b"\r\nx-amz-crc32:"
+_PLAIN: Final = (b"HTTP/1.1 200", b"HTTP/1.1 400")
+
+
+class Answer(NamedTuple):
+    """A plain answer: status 200 or 400, of a known length, undamaged.
+
+    ``head`` ends with its last line's end, and is in ``lowered`` in lower case.
+    """
+
+    status: int
+    head: bytes
+    lowered: bytes
+    content: bytes
+
+
+class Unusual(Exception):
+    """An answer that is not plain, or is cut off; ``received`` has what came of it, ``connection`` the rest."""
+
+    def __init__(self, received: bytes, connection: Connection) -> None:
+        """Keep what was received."""
+        super().__init__("the answer is not plain")
+        self.received = received
+        self.connection = connection
+
+
+class Connection:
+    """A connection to DynamoDB, for one request at a time."""
+
+    __slots__ = ("_opened", "_patience_s", "_poll", "_timeout_s", "sock")
+
+    def __init__(self, opened: Any, patience_s: float | None) -> None:  # noqa: ANN401 - urllib3's
+        """Use a connection that urllib3 has opened; ``patience_s`` is the longest wait for the network."""
+        self._opened = opened
+        self.sock: socket.socket = opened.sock
+        self._patience_s = patience_s
+        self._timeout_s: float | None = patience_s
+        self.sock.settimeout(patience_s)
+        self._poll = select.poll()
+        self._poll.register(self.sock, select.POLLIN)
+
+    def is_alive(self) -> bool:
+        """Say whether the other side has neither closed it nor said anything unasked."""
+        return not self._poll.poll(0)
+
+    def exchange(self, message: bytes) -> Answer:
+        """Send a request and return its answer.
+
+        Raises :class:`Unusual`, or ``OSError`` where no answer came at all; then the connection is of no more use.
+        """
+        due = deadline.get()
+        self._bound(due)
+        self.sock.sendall(message)
+        data = self._receive(due)
+        if not data:
+            raise RemoteDisconnected("the other side closed the connection without an answer")
+        end = data.find(_BLANK_LINE)
+        while end < 0:
+            more = self._receive(due)
+            data += more
+            if not more or len(data) > _HEAD_MAX_BYTES:
+                raise Unusual(data, self)
+            end = data.find(_BLANK_LINE)
+        head = data[: end + 2]
+        lowered = head.lower()
+        length = _number_after(_LENGTH, lowered)
+        if length is None or not head.startswith(_PLAIN) or b"\r\ntransfer-encoding:" in lowered:
+            raise Unusual(data, self)
+        content = data[end + 4 :]
+        if len(content) != length:
+            content = self._rest(content, length, data, due)
+        expected = _number_after(_CHECKSUM, lowered)
+        if expected is not None and crc32(content) != expected:
+            raise Unusual(data[: end + 4] + content, self)
+        return Answer(200 if head.startswith(_PLAIN[0]) else 400, head, lowered, content)
+
+    def _rest(self, content: bytes, length: int, data: bytes, due: Deadline | None) -> bytes:
+        pieces = [content]
+        received = len(content)
+        while received < length:
+            more = self._receive(due)
+            if not more:
+                break
+            pieces.append(more)
+            received += len(more)
+        if received != length:
+            raise Unusual(data[: len(data) - len(content)] + b"".join(pieces), self)
+        return b"".join(pieces)
+
+    def _receive(self, due: Deadline | None) -> bytes:
+        self._bound(due)
+        return self.sock.recv(_RECEIVED_AT_ONCE_BYTES)
+
+    def _bound(self, due: Deadline | None) -> None:
+        """Let the next wait end in time."""
+        timeout_s = self._patience_s
+        if due is not None:
+            left_s = due.left_s()
+            if timeout_s is None or left_s < timeout_s:
+                timeout_s = left_s
+        if timeout_s != self._timeout_s:
+            self._timeout_s = timeout_s
+            self.sock.settimeout(timeout_s)
+
+    def close(self) -> None:
+        """End it."""
+        self._opened.close()
+
+
+def _number_after(name: bytes, head: bytes) -> int | None:
+    """Return the number in a header, if it is there and is one; ``head`` is in lower case."""
+    start = head.find(name)
+    if start < 0:
+        return None
+    start += len(name)
+    text = head[start : head.find(b"\r\n", start)].strip()
+    return int(text) if text.isdigit() else None
+
+
+class Connections:
+    """The idle connections to one address; threads may share them, for whoever sends has one alone.
+
+    The last one given back is the first one taken, so that as few are kept warm as are needed.
+    """
+
+    def __init__(self, new_connection: Callable[[], Any], patience_s: float | None, most: int) -> None:
+        """Keep no more than ``most`` idle; ``new_connection`` makes one of urllib3's, which is opened here."""
+        self._new_connection = new_connection
+        self._patience_s = patience_s
+        self._most = most
+        self._idle: list[Connection] = []
+        weakref.finalize(self, _close_all, self._idle)
+
+    def take(self) -> Connection:
+        """Return a connection that is alive, opened now if none is idle; raises as urllib3 does."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread took it
+                break
+            if connection.is_alive():
+                return connection
+            connection.close()
+        opened = self._new_connection()
+        try:
+            opened.connect()
+            return Connection(opened, self._patience_s)
+        except BaseException:
+            opened.close()
+            raise
+
+    def give_back(self, connection: Connection, answer: Answer) -> None:
+        """Keep a connection for the next request, unless its answer says that there will be none."""
+        if b"\r\nconnection: close" in answer.lowered or len(self._idle) >= self._most:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """End the idle ones."""
+        _close_all(self._idle)
+
+
+def _close_all(connections: list[Connection]) -> None:
+    while connections:
+        connections.pop().close()

@@ -1,0 +1,62 @@
+"""The requests of writes as templates: built once for each shape, filled for each write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .expressions import Shape, compile_shape
+from .wire import KEY_TEXT, quoted, written
+
+_FIELDS: Final[Mapping[object, str]] = {int: '{"N":"%d"}', str: '{"S":%s}', object: "%s"}
+"""How a value is filled in, by what its shape says of it."""
+
+KEY: Final = f'"Key":{KEY_TEXT}'
+"""The place of a key: filled with its two parts, quoted."""
+ITEM: Final = '"Item":%s'
+"""The place of a whole item, key included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What all writes of one shape have in common.
+
+    ``seen`` are the parameters that do not differ; ``text`` is filled with the place's arguments, then the names of
+    holders' attributes, quoted, then the values.
+    """
+
+    seen: Mapping[str, Any]
+    text: str
+
+    def filled(self, place: tuple[str, ...], holders: Collection[str], values: list[Any]) -> str:
+        """Write the request of one write."""
+        if holders:
+            return self.text % (*place, *[quoted(name) for name in holders], *values)
+        return self.text % (*place, *values)
+
+
+def compile_template(parameters: Mapping[str, Any], place: str, shape: Shape) -> Template:
+    """Build the template of a shape; raises as :func:`~leasegate.repository.expressions.compile_shape` does.
+
+    ``parameters`` are those that every write of this kind has, ``place`` is :data:`KEY` or :data:`ITEM`.
+    """
+    expressions = compile_shape(shape)
+    seen = dict(parameters)
+    if expressions.update:
+        seen["UpdateExpression"] = expressions.update
+    if expressions.condition:
+        seen["ConditionExpression"] = expressions.condition
+    names = [f"{_constant(placeholder)}:{_constant(name)}" for placeholder, name in expressions.names.items()]
+    names += [f"{_constant(placeholder)}:%s" for placeholder in expressions.holders]
+    values = [f"{_constant(placeholder)}:{_FIELDS[kind]}" for placeholder, kind in expressions.values]
+    parts = [*[f"{_constant(name)}:{_constant(value)}" for name, value in seen.items()], place]
+    if names:
+        parts.append(f'"ExpressionAttributeNames":{{{",".join(names)}}}')
+    if values:
+        parts.append(f'"ExpressionAttributeValues":{{{",".join(values)}}}')
+    return Template(seen, f"{{{','.join(parts)}}}")
+
+
+def _constant(value: object) -> str:
+    return written(value).replace("%", "%%")
