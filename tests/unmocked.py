@@ -1,4 +1,4 @@
-"""Clients that moto does not listen to: once it is imported, it does to every client of the process, mocked or not."""
+"""Clients that moto does not listen to; once imported, it does to every client of the process."""
 
 from __future__ import annotations
 

@@ -40,7 +40,11 @@ def ask_both(clients: tuple[DynamoDBClient, DynamoDBClient], operation: Operatio
     """Ask both clients for an operation; return what both said, with the names of the requests."""
     said: list[list[tuple[str, Said]]] = []
     for client, name in zip(clients, NAMES, strict=True):
-        own = replace(operation, token=f"{operation.token}-{name}"[-36:]) if isinstance(operation, Transact) else operation
+        own = (
+            replace(operation, token=f"{operation.token}-{name}"[-36:])
+            if isinstance(operation, Transact)
+            else operation
+        )
         said.append(
             [(asked, say(client, asked, request, without=name)) for asked, request in requests_of(own, name)]
         )
@@ -80,7 +84,8 @@ def test_random_operations_give_the_same_answers_and_errors(
     assert isinstance(direct, DirectCalls)
     assert not isinstance(plain, DirectCalls)
     whole_tables = [
-        client.scan(TableName=name, ConsistentRead=True)["Items"] for client, name in zip(clients, NAMES, strict=True)
+        client.scan(TableName=name, ConsistentRead=True)["Items"]
+        for client, name in zip(clients, NAMES, strict=True)
     ]
     assert whole_tables[0] == whole_tables[1]
     assert len(whole_tables[0]) <= len(KEYS)

@@ -12,7 +12,7 @@ from leasegate.operations import Failed, Item, Key, Operation, Outcome, Put, Sca
 from leasegate.repository.dynamodb import DynamoRepository
 from leasegate.repository.memory import MemoryRepository
 from leasegate.throttling import PartitionThrottle
-from tests.integration.test_repository_parity import KEYS, PARENTS, Chance
+from tests.chance import KEYS, PARENTS, Chance
 
 if TYPE_CHECKING:
     from tests.fixtures.dynamodb import Table

@@ -162,7 +162,7 @@ class Desk:
         template = self._compile(is_update, place, shape)
         return template.seen, template.filled(target, holders, values)
 
-    def _compile_template(self, is_update: bool, place: str, shape: Shape) -> Template:  # noqa: FBT001 - lru_cache
+    def _compile_template(self, is_update: bool, place: str, shape: Shape) -> Template:
         return compile_template(self._alone if is_update else self._in_transaction, place, shape)
 
 

@@ -70,6 +70,8 @@ def dynamodb_client(
     settings = client_config() if config is None else client_config().merge(config)
     if direct is None:
         direct = os.environ.get(SWITCH) != "off"
+    events: Any
+    create: Any
     if session is None:
         own = botocore.session.Session()
         events, create = own.get_component("event_emitter"), own.create_client

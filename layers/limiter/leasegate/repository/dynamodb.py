@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from . import Observer
 
+__all__ = ["Carry", "DynamoRepository", "carry_context", "client_config", "dynamodb_client", "repetition"]
+
 _BACKOFF_FIRST_S: Final = 0.025
 _BACKOFF_MAX_S: Final = 0.4
 _NS_PER_MS: Final = 1_000_000

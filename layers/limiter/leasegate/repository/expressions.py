@@ -7,8 +7,8 @@ two separately; :func:`compile_shape` turns a shape into text, and is made to be
 Attributes of holders have a name of their own for each lease, which would make a shape of each write. So a shape
 only numbers them, in the order in which they first appear, and their names are taken apart like values.
 
-Values are taken apart in the form in which ``templates`` fills them in; for that, a shape says of each whether it is
-a number, a string, or anything else.
+Values are taken apart in the form in which ``templates`` fills them in; for that, a shape says of each whether it
+is a number, a string, or anything else.
 
 The counterpart of ``evaluation``, which evaluates the same values in memory.
 """
@@ -57,9 +57,9 @@ An attribute is written as its name, that of a holder as its number. Where a val
 class Expressions:
     """What a shape compiles to.
 
-    ``values`` has a placeholder for each value that was taken apart from it, in their order, and its kind (``int``,
-    ``str`` or ``object``); ``holders`` one for each name of a holder's attribute; ``names`` has the other attributes by
-    placeholder.
+    ``values`` has a placeholder for each value that was taken apart from it, in their order, and its kind
+    (``int``, ``str`` or ``object``); ``holders`` one for each name of a holder's attribute; ``names`` has the
+    other attributes by placeholder.
     """
 
     update: str

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..operations import Found, Get, Item, Key, Outcome, Page, Query, Scan
 from ..schema import GSI1PK, GSI1SK, INDEX, PK, SK
-from .failures import Unanswered
 from .direct.requests import Request
+from .failures import Unanswered
 from .wire import decode_item, decode_key, decode_position, encode_key, encode_position, key_text, quoted, written
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 type Parameters = dict[str, Any]
 
 _BOOLEANS: Final = ("false", "true")
+
 
 class GetCall:
     """GetItem."""

@@ -22,7 +22,7 @@ ITEM: Final = '"Item":%s'
 class Template:
     """What all writes of one shape have in common.
 
-    ``seen`` are the parameters that do not differ; ``text`` is filled with the place's arguments, then the names of
+    ``seen`` are the parameters that do not differ; ``text`` is filled with the key or the item, then the names of
     holders' attributes, quoted, then the values.
     """
 

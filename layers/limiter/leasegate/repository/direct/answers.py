@@ -1,4 +1,4 @@
-"""What DynamoDB answered, in the form in which botocore hands it on: the parsed body, and what was said about it."""
+"""What DynamoDB answered, in the form in which botocore hands it on: what was said, and what about it."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ class Response:
         return self.content.decode()
 
 
-def understood(
-    url: str, answer: Answer, metadata: Mapping[str, object]
-) -> tuple[Response, dict[str, Any]] | None:
+def understood(url: str, answer: Answer, metadata: Mapping[str, object]) -> tuple[Response, dict[str, Any]] | None:
     """Return a plain answer as botocore's parser would; None for one that only the parser understands.
 
     ``metadata`` is what botocore says of every answer to a first attempt.
@@ -103,7 +101,7 @@ def _refusal(body: dict[str, Any], lowered_head: bytes) -> dict[str, Any] | None
     members = _REFUSALS.get(code)
     if members is None:
         return None
-    parsed = {"Error": {"Message": body.get("message", body.get("Message", "")), "Code": code}}
+    parsed: dict[str, Any] = {"Error": {"Message": body.get("message", body.get("Message", "")), "Code": code}}
     for member in members:
         said = body.get(member)
         if said is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.client import BaseClient
 
 from .handover import attempted, ended
-from .path import DirectPath
+from .path import Detour, DirectPath
 from .requests import Request, Sketch
 
 if TYPE_CHECKING:
@@ -21,29 +21,50 @@ if TYPE_CHECKING:
 
     from .path import Way
 
+    class _Client(BaseClient):
+        """What botocore's client has besides, and its types leave out."""
+
+        def _make_api_call(self, operation_name: str, api_params: Any) -> dict[str, Any]: ...
+        def _emit_api_params(self, *, api_params: Any, operation_model: Any, context: Any) -> Any: ...
+        def _resolve_endpoint_ruleset(
+            self, operation_model: Any, params: Any, request_context: Any, *more: Any, **named: Any
+        ) -> Any: ...
+        def _convert_to_request_dict(
+            self,
+            api_params: Any,
+            operation_model: Any,
+            endpoint_url: Any,
+            context: Any = None,
+            *more: Any,
+            **named: Any,
+        ) -> Any: ...
+        def _make_request(self, operation_model: Any, request_dict: Any, request_context: Any) -> Any: ...
+
+else:
+    _Client = BaseClient
+
 _DIRECT: Final = "leasegate-direct"
 """Where a call keeps its way and its credentials, in botocore's context of it."""
 
 
-class DirectCalls(BaseClient):
+class DirectCalls(_Client):
     """A DynamoDB client that sends requests of Leasegate's directly, and all others as it always did."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - botocore's own
+    def __init__(self, *more: Any, **named: Any) -> None:
         """Build the client as botocore does, and look whether it is as it must be."""
-        super().__init__(*arguments, **named)
+        super().__init__(*more, **named)
         self.direct = DirectPath(self)
 
     def ask(self, operation: str, request: Request) -> Mapping[str, Any]:
         """Make a call by its operation's name; answers and raises as the client's own method for it does."""
-        answer: Mapping[str, Any] = self._make_api_call(operation, request)
-        return answer
+        return self._make_api_call(operation, request)
 
     def close(self) -> None:
         """End all connections."""
         self.direct.close_connections()
         super().close()
 
-    def _emit_api_params(self, api_params: Any, operation_model: Any, context: Any) -> Any:  # noqa: ANN401 - botocore's
+    def _emit_api_params(self, api_params: Any, operation_model: Any, context: Any) -> Any:
         if type(api_params) is Request:
             if self.direct.obstacle(operation_model.name) is None:
                 return api_params
@@ -52,12 +73,12 @@ class DirectCalls(BaseClient):
 
     def _resolve_endpoint_ruleset(
         self,
-        operation_model: Any,  # noqa: ANN401 - botocore's
-        params: Any,  # noqa: ANN401 - botocore's
-        request_context: Any,  # noqa: ANN401 - botocore's
-        *arguments: Any,  # noqa: ANN401 - botocore's
-        **named: Any,  # noqa: ANN401 - botocore's
-    ) -> Any:  # noqa: ANN401 - botocore's
+        operation_model: Any,
+        params: Any,
+        request_context: Any,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
         if type(params) is Request:
             credentials = self.direct.credentials()
             way = credentials and self._way(operation_model, params, request_context, credentials)
@@ -65,30 +86,29 @@ class DirectCalls(BaseClient):
                 request_context[_DIRECT] = way, credentials
                 return way.url, {}, None
             params = params.parameters()
-        return super()._resolve_endpoint_ruleset(operation_model, params, request_context, *arguments, **named)
+        return super()._resolve_endpoint_ruleset(operation_model, params, request_context, *more, **named)
 
     def _convert_to_request_dict(
         self,
-        api_params: Any,  # noqa: ANN401 - botocore's
-        operation_model: Any,  # noqa: ANN401 - botocore's
-        endpoint_url: Any,  # noqa: ANN401 - botocore's
-        context: Any = None,  # noqa: ANN401 - botocore's
-        *arguments: Any,  # noqa: ANN401 - botocore's
-        **named: Any,  # noqa: ANN401 - botocore's
-    ) -> Any:  # noqa: ANN401 - botocore's
+        api_params: Any,
+        operation_model: Any,
+        endpoint_url: Any,
+        context: Any = None,
+        *more: Any,
+        **named: Any,
+    ) -> Any:
         if type(api_params) is Request:
             if _DIRECT in context:
                 return Sketch(api_params, endpoint_url, context)
             api_params = api_params.parameters()
-        return super()._convert_to_request_dict(
-            api_params, operation_model, endpoint_url, context, *arguments, **named
-        )
+        return super()._convert_to_request_dict(api_params, operation_model, endpoint_url, context, *more, **named)
 
-    def _make_request(self, operation_model: Any, request_dict: Any, request_context: Any) -> Any:  # noqa: ANN401 - botocore's
+    def _make_request(self, operation_model: Any, request_dict: Any, request_context: Any) -> Any:
         if type(request_dict) is not Sketch:
             return super()._make_request(operation_model, request_dict, request_context)
-        answer = self.direct.send(*request_context.pop(_DIRECT), request_dict)
-        if type(answer) is tuple:
+        way, credentials = request_context.pop(_DIRECT)
+        answer = self.direct.send(way, credentials, request_dict)
+        if not isinstance(answer, Detour):
             return answer
         whole = self._whole(operation_model, request_dict.request.parameters(), request_context)
         request_dict.carry_changes_to(whole)
@@ -100,7 +120,7 @@ class DirectCalls(BaseClient):
 
     def _way(
         self,
-        operation_model: Any,  # noqa: ANN401 - botocore's
+        operation_model: Any,
         request: Request,
         context: Mapping[str, Any],
         credentials: ReadOnlyCredentials,
@@ -114,7 +134,7 @@ class DirectCalls(BaseClient):
             whole = self._whole(operation_model, dict(parameters), own)
             return self.direct.explore(name, credentials, whole, parameters, own)
 
-    def _whole(self, operation_model: Any, parameters: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - botocore's
+    def _whole(self, operation_model: Any, parameters: Any, context: Any) -> dict[str, Any]:
         """Prepare a request as botocore does."""
         url, headers, properties = super()._resolve_endpoint_ruleset(operation_model, parameters, context)
         if properties:

@@ -1,7 +1,8 @@
 """Connections that are kept, and one request and its answer over them.
 
-They are opened by botocore's own pool, so TLS, its verification, time-outs and socket options are as there; from then
-on HTTP is spoken here, as far as it is the plain case. Any other answer is left to ``http.client`` to make out.
+They are opened by botocore's own pool, so TLS, its verification, time-outs and socket options are as there; from
+then on HTTP is spoken here, as far as it is the plain case. Any other answer is left to ``http.client`` to make
+out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Makes of what a direct attempt met the first attempt of botocore's standard path.
 
-botocore asks the listeners to ``before-send`` for an answer before it sends a request itself. So the attempt that was
-made is told there, and botocore does the rest as if it had made it: parse it, tell its listeners, decide whether to
-repeat it, raise what it means.
+botocore asks the listeners to ``before-send`` for an answer before it sends a request itself. So the attempt that
+was made is told there, and botocore does the rest as if it had made it: parse it, tell its listeners, decide
+whether to repeat it, raise what it means.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def tell_first_attempt(**_event: object) -> AWSResponse | None:
 def read_unusual(unusual: Unusual, url: str) -> Met:
     """Read the rest of an answer that is not plain, as botocore would; return what it is, or the failure to."""
     connection = unusual.connection
-    response = http.client.HTTPResponse(Incoming(connection.sock, unusual.received), method="POST")  # type: ignore[arg-type] # it only makes a file of it
+    incoming: Any = Incoming(connection.sock, unusual.received)  # HTTPResponse only makes a file of it
+    response = http.client.HTTPResponse(incoming, method="POST")
     try:
         response.begin()
         content = _content(response)
@@ -72,12 +73,14 @@ def read_unusual(unusual: Unusual, url: str) -> Met:
     finally:
         response.close()
         connection.close()
-    return AWSResponse(url, response.status, response.headers, _Body(content))
+    headers: Any = response.headers  # as urllib3's, a mapping
+    return AWSResponse(url, response.status, headers, _Body(content))
 
 
 def as_it_came(answer: Answer, url: str) -> AWSResponse:
     """Return a plain answer for botocore to parse."""
-    return AWSResponse(url, answer.status, Headers(answer.head), _Body(answer.content))
+    headers: Any = Headers(answer.head)
+    return AWSResponse(url, answer.status, headers, _Body(answer.content))
 
 
 def as_botocore(error: Exception, url: str) -> Exception:
@@ -101,7 +104,7 @@ def as_botocore(error: Exception, url: str) -> Exception:
 
 
 def _content(response: http.client.HTTPResponse) -> bytes:
-    if response.chunked:  # type: ignore[attr-defined] # typeshed leaves it out
+    if response.chunked:
         return response.read()
     try:
         return response.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from json import loads
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from .answers import Response, understood
@@ -48,21 +48,25 @@ class DirectPath:
 
     def __init__(self, client: BaseClient) -> None:
         """Look whether the client is as it must be."""
-        self._client: Any = client
+        self._client = cast("Any", client)  # of most that is used here, its types say nothing
         self._seen: object = None
         self._obstacles: dict[str, str | None] = {}
         self._ways: dict[tuple[str, object], Way | None] = {}
         self._connections: dict[str, Connections] = {}
         self._detours = 0
         self._missing = missing(client)
-        retries = client.meta.config.retries or {}
+        retries = self._client.meta.config.retries or {}
         self._metadata: Mapping[str, object] = {"RetryAttempts": 0}
         if retries.get("mode") == "standard" and retries.get("total_max_attempts") == 1:
-            self._metadata = {"MaxAttemptsReached": True, "RetryAttempts": 0}  # as botocore says of every first one
+            self._metadata = {
+                "MaxAttemptsReached": True,
+                "RetryAttempts": 0,
+            }  # as botocore says of every first one
         if self._missing is not None:
             _logger.warning("calls take the SDK's own path: %s is not as expected", self._missing)
             return
-        client.meta.events.register_first("before-send.dynamodb", tell_first_attempt, "leasegate-first-attempt")
+        events = self._client.meta.events
+        events.register_first("before-send.dynamodb", tell_first_attempt, "leasegate-first-attempt")
 
     def obstacle(self, operation: str) -> str | None:
         """Return why requests of an operation take botocore's own path; None if they go directly."""
@@ -207,6 +211,13 @@ class DirectPath:
         """End the idle connections."""
         for connections in list(self._connections.values()):
             connections.close()
+
+
+def _metadata(retries: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return what botocore says of the answer to a first attempt, for these settings of retries."""
+    if retries.get("mode") == "standard" and retries.get("total_max_attempts") == 1:
+        return {"MaxAttemptsReached": True, "RetryAttempts": 0}  # of success too
+    return {"RetryAttempts": 0}
 
 
 class _Passing:

@@ -36,7 +36,7 @@ class Request(dict[str, Any]):
 
 
 class Sketch(dict[str, Any]):
-    """What is shown of a request to whoever listens before it is sent: botocore's form of it, with no headers yet."""
+    """What is shown of a request, in botocore's form, to whoever listens before it goes out, without headers."""
 
     __slots__ = ("request",)
 

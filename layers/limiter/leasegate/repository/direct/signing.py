@@ -2,8 +2,8 @@
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
-The key lasts a day; everything but the body's hash lasts a second, for the time stands in it. So a signature is two
-hashes, of the body and of the end of the canonical request, and one HMAC.
+The key lasts a day; everything but the body's hash lasts a second, for the time stands in it. So a signature is
+two hashes, of the body and of the end of the canonical request, and one HMAC.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Signer:
         self._key: tuple[tuple[str, str], bytes] = (("", ""), b"")
 
     def head(self, body: bytes, credentials: ReadOnlyCredentials, unsigned: bytes = b"") -> bytes:
-        """Return the head of a request, blank line included; ``unsigned`` are more header lines, with their ends."""
+        """Return the head of a request, blank line included; ``unsigned`` are more header lines, ends included."""
         second = int(time.time())
         form = self._form
         if form is None or form.second != second or form.credentials != credentials:
@@ -91,7 +91,7 @@ class Signer:
             f"SignedHeaders={names}, Signature=".encode(),
             sha256(f"POST\n/\n\n{canonical}\n{names}\n".encode()),
             f"{_ALGORITHM}\n{stamp}\n{scope}\n".encode(),
-            self._signing_key(credentials.secret_key, date),
+            self._signing_key(credentials.secret_key or "", date),
         )
 
     def _signing_key(self, secret_key: str, date: str) -> bytes:

@@ -112,4 +112,4 @@ def stranger(client: Any, operation: str) -> str | None:  # noqa: ANN401 - a cli
 
 def _name(handler: object) -> str:
     named = handler if hasattr(handler, "__qualname__") else type(handler)
-    return f"{named.__module__}.{named.__qualname__}"  # type: ignore[attr-defined] # both have it
+    return f"{named.__module__}.{named.__qualname__}"
