@@ -10,7 +10,7 @@ import pytest
 
 import leasegate
 from leasegate import deadletters
-from leasegate.administration.session import ANSWER_MARGIN_MS
+from leasegate.session import ANSWER_MARGIN_MS
 from leasegate.sweeper import STEP_MS
 from leasegate.windows import DEFAULT_RETENTION_DAYS, DEFAULT_WINDOWS, MAX_RETENTION_DAYS, WINDOWS
 from leasegate_lambda.queue import SEND_MS
