@@ -19,7 +19,6 @@ from leasegate.repository.dynamodb import client_config
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_SERVICE: Final = "dynamodb"
 _VARIANTS: Final = ("use_fips_endpoint", "use_dualstack_endpoint")
 """Settings under which some regions have endpoints that no rule yields."""
 
@@ -29,7 +28,7 @@ def dynamodb_client(endpoint_url: str | None) -> DynamoDBClient:
     session = Session()
     by_rule = not any(session.get_config_variable(name) for name in _VARIANTS)
     session.register_component("data_loader", OneService(by_rule=by_rule))
-    client = session.create_client(_SERVICE, endpoint_url=endpoint_url, config=client_config())
+    client = session.create_client("dynamodb", endpoint_url=endpoint_url, config=client_config())
     return cast("DynamoDBClient", client)
 
 
@@ -43,7 +42,7 @@ class OneService(Loader):
 
     def list_available_services(self, type_name: str) -> list[str]:
         """Name the one service; botocore asks whether what it is to load is among them."""
-        return [_SERVICE]
+        return ["dynamodb"]
 
     def load_data_with_path(self, name: str) -> tuple[dict[str, Any], str]:
         """Load data, and say where it was found."""
