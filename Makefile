@@ -71,6 +71,10 @@ traces: tools ## Trace acquires before and after anew, and write table and pictu
 overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acquire function
 	@$(BIN)/python -m scripts.traces.overhead
 
+.PHONY: coldstart
+coldstart: tools $(STAMPS)/lambda $(DYNAMODB_LOCAL) ## Measure cold starts, with the layer's bytecode and without; ARGS="--rounds 5"
+	@$(BIN)/python -m scripts.coldstart $(ARGS)
+
 .PHONY: outage
 outage: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure a minute without the table, and what callers see of it
 	@$(BIN)/python -m scripts.outage

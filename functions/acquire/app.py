@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # until all is built: nothing is garbage before, and to look for it would be a tenth of a cold start
+
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from aws_lambda_powertools import Metrics, Tracer
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 from aws_lambda_powertools.metrics import MetricUnit
 
-from leasegate import AcquireRequest, DurableLease, Knowledge, Lease, LeasegateError, Limiter
-from leasegate.administration.session import DEFAULT_TIMEOUT_MS
+from leasegate import AcquireRequest, DurableLease, Knowledge, Lease, LeasegateError, Spender
 from leasegate.http.replies import Reply
 from leasegate.http.requests import Request, read_nothing
 from leasegate.http.routes import SPENDING
@@ -25,19 +28,21 @@ from leasegate.http.verdicts import (
     reply_to_grant,
     reply_to_renewal,
 )
+from leasegate.session import DEFAULT_TIMEOUT_MS
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
 from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
+from leasegate_lambda.tracing import open_tracer
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from leasegate.limiter import OnUnavailable
+    from leasegate.spender import OnUnavailable
 
 logger = open_log()
-tracer = Tracer(patch_modules=["botocore"])
+tracer = open_tracer()
 metrics = Metrics()
 notes = Annotations(tracer)
 style = header_style()
@@ -56,17 +61,17 @@ def knowledge() -> Knowledge:
 
 
 @cache
-def limiter() -> Limiter:
-    """Build the limiter, with the first request: instances of one snapshot must not all draw the same slots."""
+def spender() -> Spender:
+    """Build what spends, with the first request: instances of one snapshot must not all draw the same slots."""
     on_unavailable = cast("OnUnavailable", os.environ.get("ON_UNAVAILABLE") or "raise")
-    return Limiter(open_table(client(), tracer), knowledge=knowledge(), on_unavailable=on_unavailable)
+    return Spender(open_table(client(), tracer), knowledge=knowledge(), on_unavailable=on_unavailable)
 
 
 def acquire(request: Request) -> Reply:
     """Spend, or raise what refuses."""
     asked = read_acquire(request)
     notes.note_subject(asked.entity_id, asked.resource)
-    lease = limiter().acquire(
+    lease = spender().acquire(
         asked.entity_id,
         asked.resource,
         asked.consume,
@@ -96,7 +101,7 @@ def acquire_batch(request: Request) -> Reply:
 
 
 def acquire_many(asked: list[AcquireRequest], request: Request) -> list[Lease | LeasegateError]:
-    return limiter().acquire_many(asked, timeout_ms=timeout_ms(request), actor=request.caller)
+    return spender().acquire_many(asked, timeout_ms=timeout_ms(request), actor=request.caller)
 
 
 def settle_lease(request: Request) -> Reply:
@@ -113,13 +118,13 @@ def renew_lease(request: Request) -> Reply:
 
 
 def lease_of(request: Request) -> DurableLease:
-    return limiter().lease(request.lease_id, actor=request.caller, timeout_ms=timeout_ms(request))
+    return spender().lease(request.lease_id, actor=request.caller, timeout_ms=timeout_ms(request))
 
 
 def adjust(request: Request) -> Reply:
     asked = read_adjustment(request)
     notes.note_subject(asked["entity_id"], asked["resource"])
-    adjusted = limiter().adjust(
+    adjusted = spender().adjust(
         **asked,
         idempotency_key=request.idempotency_key,
         timeout_ms=timeout_ms(request),
@@ -166,3 +171,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
     client()  # Lambda's init phase has the whole processor, and a snapshot keeps what is built in it.
+    gc.freeze()  # All of it stays: no request is to wait while it is looked through for garbage.
+gc.enable()

@@ -8,11 +8,10 @@ from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from aws_lambda_powertools import Metrics, Tracer
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.logging.correlation_paths import API_GATEWAY_REST
 
 from leasegate import Knowledge, Limit, Limiter, LimitsNotFound, Listing
-from leasegate.administration.session import DEFAULT_TIMEOUT_MS
 from leasegate.http import administration as asked
 from leasegate.http.administration import read_page
 from leasegate.http.documents import (
@@ -36,17 +35,19 @@ from leasegate.http.routes import ADMINISTRATION, SPENDING
 from leasegate.http.routing import RouteTable
 from leasegate.http.verdicts import reply_to_availability
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.session import DEFAULT_TIMEOUT_MS
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
 from leasegate_lambda.serving import Service, header_style
 from leasegate_lambda.table import connect, new_knowledge, open_table
+from leasegate_lambda.tracing import open_tracer
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
 
 logger = open_log()
-tracer = Tracer(patch_modules=["botocore"])
+tracer = open_tracer()
 metrics = Metrics()
 style = header_style()
 

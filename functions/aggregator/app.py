@@ -28,19 +28,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Metrics, Tracer
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate import InvalidRequest
-from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.aggregator import Aggregator
 from leasegate.deadletters import DeadRecord, write_dead_record
 from leasegate.records import CountReport
+from leasegate.session import ANSWER_MARGIN_MS
 from leasegate.stream import StreamRecord, is_named, sequence_number
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
 from leasegate_lambda.queue import SEND_MS, DeadLetters, connect_queue
 from leasegate_lambda.table import connect, open_table, round_trips
+from leasegate_lambda.tracing import open_tracer
 from leasegate_lambda.usage import usage_plan
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ COUNTS: Final = {
 """The counts of a report, and the metrics that they are."""
 
 logger = open_log()
-tracer = Tracer(patch_modules=["botocore"])
+tracer = open_tracer()
 metrics = Metrics()
 notes = Annotations(tracer)
 

@@ -22,13 +22,14 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Metrics, Tracer
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate import Administrator, InvalidRequest
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
 from leasegate_lambda.table import connect, open_table, round_trips
+from leasegate_lambda.tracing import open_tracer
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -39,7 +40,7 @@ STEP_TIMEOUT_MS: Final = 10_000
 """For the round trips of one step, repetitions included: an operator would rather wait than repeat."""
 
 logger = open_log()
-tracer = Tracer(patch_modules=["botocore"])
+tracer = open_tracer()
 metrics = Metrics()
 notes = Annotations(tracer)
 

@@ -19,15 +19,16 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from aws_lambda_powertools import Metrics, Tracer
+from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from leasegate.administration.session import ANSWER_MARGIN_MS, wall_clock_ms
 from leasegate.records import SweepReport
+from leasegate.session import ANSWER_MARGIN_MS, wall_clock_ms
 from leasegate.sweeper import STEP_MS, Sweeper
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
 from leasegate_lambda.table import connect, new_knowledge, open_table, round_trips
+from leasegate_lambda.tracing import open_tracer
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -39,7 +40,7 @@ RETRY_MS: Final = 5_000
 """How long after a sweep those leases are met again that it could not end."""
 
 logger = open_log()
-tracer = Tracer(patch_modules=["botocore"])
+tracer = open_tracer()
 metrics = Metrics()
 notes = Annotations(tracer)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, get_args
 import boto3
 
 from leasegate import Limit, Limiter, RateLimitExceeded, StoreError
-from leasegate.limiter import OnUnavailable
 from leasegate.repository.dynamodb import DynamoRepository, client_config
 from leasegate.schema import bucket_key, used_attribute
+from leasegate.spender import OnUnavailable
 from scripts import template
 from scripts.outage.proxy import Proxy, Trouble
 from scripts.outage.records import Admission, Call, Record

@@ -9,9 +9,9 @@ from pathlib import Path
 import boto3
 from markdown_it import MarkdownIt
 
-from leasegate.administration.session import ANSWER_MARGIN_MS, DEFAULT_TIMEOUT_MS
 from leasegate.repository.dynamodb import DynamoRepository, client_config
 from leasegate.repository.quota import QUOTA, RETRY_COST, TIMEOUT_COST
+from leasegate.session import ANSWER_MARGIN_MS, DEFAULT_TIMEOUT_MS
 from scripts import template
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "outages.md"

@@ -20,8 +20,8 @@ from typing import Final
 import boto3
 
 from leasegate import Limiter
-from leasegate.administration.session import wall_clock_ms
 from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.session import wall_clock_ms
 from tests.histories.accounts import Account
 from tests.histories.spender import TIMEOUT_MS, Spender, total
 from tests.histories.witness import Witness

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leasegate import Limit, Limiter
-from leasegate.administration.session import wall_clock_ms
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.session import wall_clock_ms
 from scripts.deployment import client, dynamodb_client, outputs
 from tests.samples import SWEEP, load_event
 

@@ -9,9 +9,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 from leasegate import Limit, Limiter, RateLimitExceeded, bucket, schema
-from leasegate.administration.session import wall_clock_ms
 from leasegate.operations import Applied, Item, Operation, Outcome, Update
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.session import wall_clock_ms
 from leasegate.simulation.ledger import Line
 
 if TYPE_CHECKING:

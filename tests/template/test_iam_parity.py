@@ -98,7 +98,7 @@ def actions_of(flows: set[str]) -> set[str]:
 def flows_of(function: str) -> set[str]:
     """Return the flows that a function runs."""
     if function == "AcquireFunction":
-        return flows_imported(PACKAGE / "limiter.py") | flows_imported(PACKAGE / "lease.py")
+        return flows_imported(PACKAGE / "spender.py") | flows_imported(PACKAGE / "lease.py")
     if function == "SweepFunction":
         return flows_imported(PACKAGE / "sweeper.py")
     if function == "AggregatorFunction":

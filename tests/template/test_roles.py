@@ -27,11 +27,11 @@ from leasegate import (
     RateLimitExceeded,
     StoreDenied,
 )
-from leasegate.administration.session import wall_clock_ms
 from leasegate.aggregator import Aggregator
 from leasegate.limits import DAY_MS
 from leasegate.records import SweepReport
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.session import wall_clock_ms
 from leasegate.stream import StreamRecord
 from leasegate.sweeper import Sweeper
 from leasegate.windows import DEFAULT_RETENTION_DAYS, LAST_MS, UsagePlan

@@ -19,9 +19,9 @@ from botocore.config import Config
 from moto.events.models import EventPattern
 
 from leasegate import Administrator, Limit, Limiter, RateLimitExceeded
-from leasegate.administration.session import wall_clock_ms
 from leasegate.aggregator import Aggregator
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.session import wall_clock_ms
 from leasegate.stream import StreamRecord
 from leasegate.sweeper import Sweeper
 from scripts import template

@@ -10,10 +10,11 @@ import pytest
 
 import leasegate
 from leasegate import deadletters
-from leasegate.administration.session import ANSWER_MARGIN_MS
+from leasegate.session import ANSWER_MARGIN_MS
 from leasegate.sweeper import STEP_MS
 from leasegate.windows import DEFAULT_RETENTION_DAYS, DEFAULT_WINDOWS, MAX_RETENTION_DAYS, WINDOWS
 from leasegate_lambda.queue import SEND_MS
+from leasegate_lambda.tracing import OFF_VARIABLE
 from scripts import template
 
 FUNCTIONS = ["AcquireFunction", "AdminFunction", "BackfillFunction", "SweepFunction", "AggregatorFunction"]
@@ -261,8 +262,13 @@ def test_a_function_keeps_its_logs_as_long_as_the_parameter_says(resources: dict
 
 
 def test_traces_cover_the_api_and_every_function(document: dict[str, Any], resources: dict[str, Any]) -> None:
-    assert resources["Api"]["Properties"]["TracingEnabled"] is True
-    assert document["Globals"]["Function"]["Tracing"] == "Active"
+    function = document["Globals"]["Function"]
+
+    assert resources["Api"]["Properties"]["TracingEnabled"] == {"Fn::If": ["Traces", True, False]}
+    assert function["Tracing"] == {"Fn::If": ["Traces", "Active", "PassThrough"]}
+    assert function["Environment"]["Variables"][OFF_VARIABLE] == {"Fn::If": ["Traces", "false", "true"]}
+    assert document["Conditions"]["Traces"] == {"Fn::Equals": [{"Ref": "Tracing"}, "on"]}
+    assert document["Parameters"]["Tracing"]["Default"] == "on"
     assert not any("Tracing" in resources[name]["Properties"] for name in FUNCTIONS)
 
 

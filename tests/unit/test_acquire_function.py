@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from leasegate import Limit, Limiter
-from leasegate.administration.session import ANSWER_MARGIN_MS
+from leasegate.session import ANSWER_MARGIN_MS
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import Context, Function, Load, counts, lines, request
 from tests.samples import ACQUIRE, EVENTS, load_event, seed
@@ -269,7 +269,7 @@ def test_a_snapshot_holds_the_client_but_nothing_drawn_at_random(
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")
     module = start().module
-    assert (module.client.cache_info().currsize, module.limiter.cache_info().currsize) == (1, 0)
+    assert (module.client.cache_info().currsize, module.spender.cache_info().currsize) == (1, 0)
 
 
 def test_the_stack_says_how_long_memory_answers(

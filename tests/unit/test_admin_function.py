@@ -13,11 +13,11 @@ from urllib.parse import quote
 import pytest
 
 from leasegate import Administrator, Limit, Limiter
-from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.routes import ADMINISTRATION, ROUTES
 from leasegate.http.routing import Route, RouteTable
 from leasegate.limits import DAY_MS, HOUR_MS
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.session import ANSWER_MARGIN_MS
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import OPERATOR, Context, Function, Response, api_events, counts, lines, request
 from tests.metered import count_all, spent

@@ -17,9 +17,9 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from leasegate import InvalidRequest, Limit, Limiter
-from leasegate.administration.session import ANSWER_MARGIN_MS, wall_clock_ms
 from leasegate.deadletters import MAX_BYTES, DeadBatch, DeadRecord, read_dead_letter
 from leasegate.records import CountReport
+from leasegate.session import ANSWER_MARGIN_MS, wall_clock_ms
 from leasegate.stream import StreamRecord, sequence_number
 from leasegate.windows import DEFAULT_PLAN, UsagePlan
 from leasegate_lambda.queue import SEND_MS, DeadLetters

@@ -10,8 +10,8 @@ import pytest
 from http_sfv.list import List
 
 from leasegate import Limit, Limiter
-from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.routes import SPENDING
+from leasegate.session import ANSWER_MARGIN_MS
 from tests.contract import check_reply
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.functions import OPERATOR, Context, Function, Load, Response, counts, lines, request

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from leasegate import Limit, schema
 from leasegate.administration import Administrator
 from leasegate.administration.resources import SHORTEST_STEP_MS
-from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.errors import Conflict, InvalidRequest, StoreThrottled
 from leasegate.flows.backfill import Pace, Progress, take_step
 from leasegate.flows.checkpoint import Plan, report_complete
@@ -38,6 +37,7 @@ from leasegate.operations import (
 )
 from leasegate.records import BackfillReport, ResourceRecord
 from leasegate.repository.memory import MemoryRepository
+from leasegate.session import ANSWER_MARGIN_MS
 
 RPM: Final = Limit.per_minute("rpm", 60)
 OLD: Final = tuple(f"old-{number}" for number in range(7))

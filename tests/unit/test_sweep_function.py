@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from leasegate import Limit, Limiter, StoreError, schema
-from leasegate.administration.session import wall_clock_ms
 from leasegate.operations import Set, Update
 from leasegate.records import SweepReport
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.session import wall_clock_ms
 from leasegate.sweeper import STEP_MS, Sweeper
 from tests.fixtures.functions import TABLE_NAME, Launch
 from tests.fixtures.tables import MemoryTable

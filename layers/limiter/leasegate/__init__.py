@@ -5,12 +5,15 @@
         lease.adjust({"tpm": 312})
 
 ``leasegate.repository.dynamodb`` and ``leasegate.repository.memory`` hold the repositories; importing this
-package imports neither them nor boto3.
+package imports neither them nor boto3. What administers is imported when it is first asked for: who only spends
+starts without it.
 """
 
 from __future__ import annotations
 
-from .administration import Administrator
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from .durable import DurableLease
 from .errors import (
     Conflict,
@@ -35,26 +38,28 @@ from .errors import (
 )
 from .knowledge import Knowledge
 from .lease import Lease
-from .limiter import Limiter
 from .limits import Limit
-from .records import (
-    Adjusted,
-    AuditRecord,
-    BackfillReport,
-    BucketRecord,
-    Deletion,
-    EntityLimits,
-    EntityRecord,
-    LeaseEnd,
-    LimitUsage,
-    Listing,
-    Renewal,
-    Resolution,
-    ResourceRecord,
-    UsageRecord,
-)
 from .requesting import AcquireRequest
+from .results import Adjusted, LeaseEnd, Renewal
+from .spender import Spender
 from .states import Availability, LimitState, Refusal
+
+if TYPE_CHECKING:
+    from .administration import Administrator
+    from .limiter import Limiter
+    from .records import (
+        AuditRecord,
+        BackfillReport,
+        BucketRecord,
+        Deletion,
+        EntityLimits,
+        EntityRecord,
+        LimitUsage,
+        Listing,
+        Resolution,
+        ResourceRecord,
+        UsageRecord,
+    )
 
 __all__ = [
     "AcquireRequest",
@@ -95,9 +100,23 @@ __all__ = [
     "Renewal",
     "Resolution",
     "ResourceRecord",
+    "Spender",
     "StoreDenied",
     "StoreError",
     "StoreThrottled",
     "StoreUnavailable",
     "UsageRecord",
 ]
+
+_LATER: Final = ("limiter", "administration", "records")
+"""The modules of public names that are not imported with the package."""
+
+if not TYPE_CHECKING:  # a checker would take any name for one that this function knows
+
+    def __getattr__(name: str) -> object:
+        """Import a public name with its first use."""
+        if name in __all__:
+            for module in map(import_module, [f"{__name__}.{later}" for later in _LATER]):
+                if hasattr(module, name):
+                    return getattr(module, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from .administration.session import DEFAULT_TIMEOUT_MS, Session, wall_clock_ms
 from .changes import BucketChange, UnreadableChange
 from .flows.counting import Totals, count_usage
 from .knowledge import Recent
 from .records import CountReport
+from .session import DEFAULT_TIMEOUT_MS, Session, wall_clock_ms
 from .stream import StreamRecord, read_record
 from .windows import DEFAULT_PLAN, UsagePlan
 

@@ -11,7 +11,7 @@ from .errors import LeaseNotFound
 from .flows.ending import Ending, LeaseRef
 from .flows.tickets import MAX_TICKET_LENGTH, InvalidTicket, read_ticket
 from .identifiers import check_amounts, check_integer
-from .records import LeaseEnd, Renewal
+from .results import LeaseEnd, Renewal
 
 MAX_EXPIRES_S: Final = 7 * 86_400
 _NAME_LENGTH: Final = 22

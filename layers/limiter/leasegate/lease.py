@@ -15,7 +15,7 @@ from .flows.renewing import held_until_ms
 from .flows.settle import Correction
 from .flows.spending import Amounts, Request, summed
 from .identifiers import MAX_TOKENS, check_amounts, check_integer
-from .records import Renewal
+from .results import Renewal
 from .states import Availability
 
 type Spend = Callable[[Ask], Grant | None]

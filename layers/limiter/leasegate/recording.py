@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .repository.dynamodb import Carry, carry_context, repetition
 from .repository.failures import is_refusal, is_throttle
-from .tracing import ATTEMPT, REFUSED
+from .subsegments import ATTEMPT, REFUSED
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

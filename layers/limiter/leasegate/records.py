@@ -10,7 +10,7 @@ from .errors import StoreError
 from .limits import Limit
 from .operations import Value
 from .schema import Usage
-from .states import Availability, LimitState
+from .states import LimitState
 from .windows import Window, window_end_ms
 
 type Level = Literal["entity_resource", "entity", "resource", "system"]
@@ -157,48 +157,6 @@ class Deletion:
     limits: int = 0
     buckets: int = 0
     children_moved: int = 0
-
-
-type LeaseOutcome = Literal["settled", "released", "expired", "adjusted"]
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseEnd:
-    """How a durable lease ended.
-
-    Attributes:
-        outcome: ``"settled"``, ``"released"`` or ``"expired"``; what an adjustment under a key leaves is
-            ``"adjusted"``.
-        consumed: the tokens that the lease's entity really spent, by limit name.
-        at_ms: when it ended.
-        is_repeated: it had ended before, and this is how.
-    """
-
-    outcome: LeaseOutcome
-    consumed: Mapping[str, int]
-    at_ms: int
-    is_repeated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """Until when a lease may go on.
-
-    Attributes:
-        expires_at_ms: when the lease itself expires; None for one that does not.
-        held_until_ms: when it loses its share of concurrency limits; None where it has none.
-    """
-
-    expires_at_ms: int | None
-    held_until_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Adjusted:
-    """What is left after an adjustment; ``is_replayed`` where it was made before, under the same key."""
-
-    availability: Availability
-    is_replayed: bool
 
 
 @dataclass(frozen=True, slots=True)

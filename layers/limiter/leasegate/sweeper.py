@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from .administration.session import Session, new_id
 from .flows.spending import Request
 from .flows.sweeping import FIRST_PAGES, most_leases, sweep_pages
 from .records import SweepReport
 from .schema import REQUEST_SLOTS
+from .session import Session, new_id
 
 STEP_MS: Final = 5_000
 """What a step of a sweep may take: pages are only begun where so much time is left."""

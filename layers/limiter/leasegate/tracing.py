@@ -21,16 +21,12 @@ from itertools import groupby
 from typing import Any, Final, Literal
 
 from .errors import InvalidRequest
+from .subsegments import ATTEMPT, REFUSED
 
 type Document = Mapping[str, Any]
 """A segment or subsegment, as its JSON reads."""
 type Verdict = Literal["answered", "refused", "failed"]
 """How a call ended; a condition that does not hold is an answer, but another one."""
-
-REFUSED: Final = "refused"
-"""The annotation of a call whose condition did not hold."""
-ATTEMPT: Final = "attempt"
-"""The annotation of an attempt that repeats another one: 2, 3, and so on."""
 
 _CONDITION_FAILED: Final = "ConditionalCheckFailedException"
 _HANDLER: Final = "## "

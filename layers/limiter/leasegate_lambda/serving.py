@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from aws_lambda_powertools.metrics import MetricUnit
 
 from leasegate import InvalidRequest
-from leasegate.administration.session import ANSWER_MARGIN_MS
 from leasegate.http.ratelimit import HEADER_STYLES, HeaderStyle
 from leasegate.http.replies import Reply, reply_to_error
 from leasegate.http.requests import Request
 from leasegate.http.routing import RouteNotFound, RouteTable
+from leasegate.session import ANSWER_MARGIN_MS
 
 from .annotations import Annotations, verdict_of
 from .table import round_trips

@@ -7,12 +7,12 @@ import random
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
-import boto3
-
 from leasegate import Knowledge
 from leasegate.knowledge import DEFAULT_MAX_AGE_MS, DEFAULT_REFUSAL_AGE_MS
 from leasegate.recording import carry_segment, record_calls
-from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.repository.dynamodb import DynamoRepository, carry_context
+
+from .client import dynamodb_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
@@ -24,10 +24,9 @@ round_trips: Final[ContextVar[int]] = ContextVar("round_trips", default=0)
 
 def connect(tracer: Tracer) -> DynamoDBClient:
     """Build the DynamoDB client: slow, and without a clock, randomness or a connection for a snapshot to keep."""
-    client = boto3.client(
-        "dynamodb", endpoint_url=os.environ.get("DYNAMODB_ENDPOINT") or None, config=client_config()
-    )
-    record_calls(client, tracer.provider)
+    client = dynamodb_client(os.environ.get("DYNAMODB_ENDPOINT") or None)
+    if not tracer.disabled:
+        record_calls(client, tracer.provider)
     return client
 
 
@@ -37,7 +36,7 @@ def open_table(client: DynamoDBClient, tracer: Tracer) -> DynamoRepository:
         client,
         os.environ["TABLE_NAME"],
         observer=_count_round_trip,
-        carry=carry_segment(tracer.provider),
+        carry=carry_context if tracer.disabled else carry_segment(tracer.provider),
         draw=random.SystemRandom().random,
     )
 

@@ -63,7 +63,7 @@ DEFECTS: Final = (
     ),
     Defect(
         "missing permissions are taken for unavailability by a limiter that allows",
-        "limiter.py",
+        "spender.py",
         'if self._on_unavailable == "raise" or isinstance(error, StoreDenied):',
         'if self._on_unavailable == "raise":',
         ("tests/unit/test_limiter.py::test_missing_permissions_are_never_taken_for_unavailability",),

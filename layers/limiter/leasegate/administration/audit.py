@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..flows import auditing
 from ..records import AuditRecord, Listing
-from .session import DEFAULT_PAGE_SIZE, Session, check_page_size
+from ..session import DEFAULT_PAGE_SIZE, Session, check_page_size
 
 
 class AuditReading(Session):

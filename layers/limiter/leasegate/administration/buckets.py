@@ -8,10 +8,11 @@ from ..errors import InvalidRequest
 from ..flows import listing, replenishing
 from ..identifiers import check_amounts, check_identifier, check_limit_name
 from ..records import BucketRecord, Listing
-from .session import DEFAULT_PAGE_SIZE, Session, check_page_size, new_id
+from ..session import DEFAULT_PAGE_SIZE, check_page_size, new_id
+from .signing import SigningSession
 
 
-class BucketAdministration(Session):
+class BucketAdministration(SigningSession):
     """What entities have left, corrected by hand."""
 
     def list_buckets(

@@ -11,12 +11,13 @@ from ..flows.entities import UNCHANGED, EntityChange, Unchanged
 from ..flows.telling import tell_buckets
 from ..identifiers import check_identifier
 from ..records import Deletion, EntityRecord, Listing
-from .session import DEFAULT_PAGE_SIZE, Session, check_page_size
+from ..session import DEFAULT_PAGE_SIZE, check_page_size
+from .signing import SigningSession
 
 _MAX_FRUITLESS_CHUNKS: Final = 8
 
 
-class EntityAdministration(Session):
+class EntityAdministration(SigningSession):
     """Who there is, and whose child."""
 
     def create_entity(

@@ -9,10 +9,11 @@ from ..flows import limits_admin, listing, resolution
 from ..identifiers import check_identifier
 from ..limits import Limit, index_limits
 from ..records import EntityLimits, Listing, Resolution
-from .session import DEFAULT_PAGE_SIZE, Session, check_page_size
+from ..session import DEFAULT_PAGE_SIZE, check_page_size
+from .signing import SigningSession
 
 
-class LimitsAdministration(Session):
+class LimitsAdministration(SigningSession):
     """Limits of entities, and of the whole system."""
 
     def set_limits(

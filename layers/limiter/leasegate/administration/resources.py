@@ -13,13 +13,14 @@ from ..flows.checkpoint import Plan, report_complete, report_progress
 from ..identifiers import check_identifier
 from ..limits import Limit, index_limits
 from ..records import BackfillReport, ResourceRecord
-from .session import ANSWER_MARGIN_MS, Session, new_id
+from ..session import ANSWER_MARGIN_MS, new_id
+from .signing import SigningSession
 
 SHORTEST_STEP_MS: Final = 1_500
 """No step of a backfill is begun with less time than this, beyond what is kept for the answer."""
 
 
-class ResourceAdministration(Session):
+class ResourceAdministration(SigningSession):
     """Defaults for every entity that has no limits of its own."""
 
     def set_resource_defaults(self, resource: str, limits: Iterable[Limit], *, actor: str | None = None) -> None:

@@ -7,8 +7,8 @@ from ..flows import usage
 from ..flows.usage import METRICS, Measure, Metric
 from ..identifiers import check_identifier, check_integer, check_limit_name
 from ..records import Listing, UsageRecord
+from ..session import DEFAULT_PAGE_SIZE, Session, check_page_size
 from ..windows import LAST_MS, Window, check_window
-from .session import DEFAULT_PAGE_SIZE, Session, check_page_size
 
 
 class UsageReading(Session):

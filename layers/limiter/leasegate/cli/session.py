@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import click
 
-from ..administration.session import wall_clock_ms
 from ..declaration import InvalidDeclaration
 from ..errors import InvalidRequest, LeasegateError
 from ..limiter import Limiter
+from ..session import wall_clock_ms
 from .exits import Exit, exit_code
 from .output import Output, plain
 from .services import Services

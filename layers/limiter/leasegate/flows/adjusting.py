@@ -29,7 +29,7 @@ from ..operations import (
     Transact,
     Update,
 )
-from ..records import LeaseEnd
+from ..results import LeaseEnd
 from ..schema import Bucket
 from . import leasing, lifecycle, reading, spending
 from .grants import Charge, Grant, Terms

@@ -34,7 +34,7 @@ from ..operations import (
     Transact,
     Update,
 )
-from ..records import LeaseEnd, LeaseOutcome
+from ..results import LeaseEnd, LeaseOutcome
 from ..schema import Bucket
 from . import leasing, reading, spending
 from .grants import Charge, Grant

@@ -13,7 +13,7 @@ from typing import Final, cast
 from .. import schema
 from ..errors import IdempotencyConflict, LeaseExpired, LeaseNotFound
 from ..operations import AnyOf, AtLeast, AtMost, Below, Condition, Item, ItemAbsent, NotExists, Put, Value
-from ..records import LeaseEnd, LeaseOutcome
+from ..results import LeaseEnd, LeaseOutcome
 from .grants import Grant, GrantedLease, OnExpiry, Terms
 from .spending import Amounts
 from .tickets import MAX_TICKET_LENGTH, Ticket, read_ticket

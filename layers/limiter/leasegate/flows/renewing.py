@@ -26,7 +26,7 @@ from ..operations import (
     Transact,
     Update,
 )
-from ..records import Renewal
+from ..results import Renewal
 from ..schema import Bucket
 from . import leasing, reading, spending
 from .ending import LeaseRef, believed

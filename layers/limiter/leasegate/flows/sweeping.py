@@ -14,7 +14,7 @@ from .. import schema
 from ..errors import LeasegateError, LeaseNotFound
 from ..knowledge import Knowledge
 from ..operations import BatchGet, Flow, Position, Query
-from ..records import LeaseEnd
+from ..results import LeaseEnd
 from . import leasing, reading
 from .abreast import abreast
 from .ending import Ending, LeaseRef, LeaseRenewed, end_lease

@@ -12,9 +12,9 @@ from ..durable import MAX_EXPIRES_S
 from ..flows.tickets import MAX_TICKET_LENGTH
 from ..flows.usage import METRICS
 from ..identifiers import DOT_SEGMENTS, MAX_TOKENS
-from ..limiter import MAX_BATCH
 from ..limits import MAX_CONCURRENT, MAX_LEASE_S, MAX_LIMITS, MAX_PERIOD_MS
 from ..records import LEVELS
+from ..spender import MAX_BATCH
 from ..windows import WINDOWS
 from .limits import PERIODS_MS
 

@@ -13,9 +13,9 @@ from ..durable import MAX_EXPIRES_S
 from ..errors import InvalidRequest
 from ..flows.grants import OnExpiry, check_cascade
 from ..identifiers import check_amounts, check_delta, check_identifier, check_integer
-from ..limiter import MAX_BATCH
 from ..limits import MAX_LIMITS
 from ..requesting import AcquireRequest, check_key
+from ..spender import MAX_BATCH
 from .bodies import check_object, read_body, read_object
 from .limits import read_limits
 from .requests import Request

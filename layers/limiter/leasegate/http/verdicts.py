@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..lease import Lease
-from ..records import Adjusted, LeaseEnd, Renewal
+from ..results import Adjusted, LeaseEnd, Renewal
 from ..states import Availability
 from .idempotency import REPLAYED
 from .limits import write_availability

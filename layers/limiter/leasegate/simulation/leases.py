@@ -15,7 +15,7 @@ from ..flows.grants import Grant
 from ..flows.leasing import StoredLease
 from ..flows.spending import Amounts
 from ..operations import Key
-from ..records import LeaseEnd, Renewal
+from ..results import LeaseEnd, Renewal
 from .buckets import GRANTING, Buckets, Leaver
 from .calls import Call, Violation
 from .ledger import Terms

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ..driver import drive
-from ..flows.auditing import Signature
-from ..identifiers import check_integer, check_text
-from ..knowledge import Knowledge
-from ..operations import Flow
+from .driver import drive
+from .identifiers import check_integer, check_text
+from .knowledge import Knowledge
+from .operations import Flow
 
 if TYPE_CHECKING:
-    from ..repository import Repository
+    from .repository import Repository
 
 DEFAULT_TIMEOUT_MS: Final = 2_000
 ANSWER_MARGIN_MS: Final = 250
@@ -56,12 +54,6 @@ class Session:
         self._knowledge = Knowledge() if knowledge is None else knowledge
         self._timeout_ms = timeout_ms
         self._actor = check_actor(actor)
-        self._changes = itertools.count()
-
-    def _sign(self, actor: str | None) -> Signature:
-        """Return who acts now, under a new id; those of one session sort by time even within a ms."""
-        change_id = f"{next(self._changes) % 0x10000:04x}{new_id()}"
-        return Signature(self._actor if actor is None else check_actor(actor), change_id, self._clock())
 
     def _drive[T](self, flow: Flow[T], timeout_ms: int | None = None) -> T:
         return drive(flow, self._repository, self._timeout_ms if timeout_ms is None else timeout_ms)

@@ -1,0 +1,1 @@
+"""Measures cold starts of the acquire function; see `python -m scripts.coldstart --help`."""
