@@ -16,7 +16,7 @@ RUNTIME = ["boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", 
 
 
 # Folders of the package that no function uses, and whose libraries the layer does not have.
-COMMAND_ALONE = ["cli", "declaration", "simulation"]
+COMMAND_ALONE = ["cli", "declaration", "pricing", "simulation"]
 
 
 @pytest.fixture(scope="session")
