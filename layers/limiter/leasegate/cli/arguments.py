@@ -1,4 +1,4 @@
-"""What is typed on the command line: limits, tokens, metadata, times, numbers; and the level that limits are on."""
+"""What is typed on the command line: limits, tokens, metadata, times, numbers, and the level of limits."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _lines_table(month: Bill) -> Table:
             times,
             _number(quantity.amount),
             line.price.unit,
-            _asked(line.price),
+            _paid(line),
             f"{line.usd:,.2f}",
         )
     return made
@@ -135,6 +135,11 @@ def _prices_table(prices: Mapping[str, Price]) -> Table:
 
 def _number(amount: Decimal) -> str:
     return f"{amount:,.0f}" if amount >= _WHOLE_FROM or amount == int(amount) else f"{amount:,.2f}"
+
+
+def _paid(line: Line) -> str:
+    """Write what was asked: the price, or its mean where there was more than its first step is for."""
+    return _per(line.rate.quantize(line.price.usd), line.price.per)
 
 
 def _asked(price: Price) -> str:

@@ -24,10 +24,14 @@ _MICRO_DOLLAR: Final = Decimal("0.000001")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the bill: so much of something at a price, in whole micro-dollars."""
+    """A line of the bill: so much of something at a price, in whole micro-dollars.
+
+    ``rate`` is what the price asks on average, which is less than its first step where there is much.
+    """
 
     quantity: Quantity
     price: Price
+    rate: Decimal
     usd: Decimal
 
 
@@ -80,13 +84,14 @@ def bill(traffic: Traffic, prices: Mapping[str, Price] = PRICES) -> Bill:
     amounts: dict[str, Decimal] = {}
     for quantity in used:
         amounts[quantity.price] = amounts.get(quantity.price, Decimal(0)) + quantity.amount
-    each = {name: prices[name].cost(amount) / amount for name, amount in amounts.items()}
+    rates = {name: prices[name].cost(amount) * prices[name].per / amount for name, amount in amounts.items()}
     return Bill(
         traffic,
         tuple(
             [
-                Line(quantity, prices[quantity.price], _rounded(quantity.amount * each[quantity.price]))
+                Line(quantity, price, rate, _rounded(quantity.amount * rate / price.per))
                 for quantity in used
+                for price, rate in [(prices[quantity.price], rates[quantity.price])]
             ]
         ),
     )

@@ -1,15 +1,23 @@
 """What it costs to count usage from the table's stream: formulas, which tests hold to the aggregator.
 
-The stream has shards, and what changes in one within ``usage_window_s`` is counted together, up to
-``usage_batch`` changes. So a month has T batches of a shard at most: its seconds by the window's, or its changes
-by shards and batch, whichever is more. A batch without a change is none. In each batch a bucket's changes are one
-write for each window of time. So both numbers ask how many of n places are taken where r things fall evenly among
-them:
+A month's changes fall evenly into batches, and a batch's into buckets; each bucket of a batch is one write for
+each window of time. So the question is how many of n places are taken where r things fall evenly among them:
 
     taken(n, r) = n (1 - (1 - 1/n)^r)
 
+Each shard of the stream gathers changes for ``usage_window_s``, up to ``usage_batch``. Where that is seldom full,
+a month has T spans of so many seconds, and
+
     batches       taken(shards T, changes)
     writes        taken(buckets T, changes), for each window of time
+
+and where changes come faster,
+
+    batches       changes / batch
+    writes        batches taken(buckets / shards, batch), for each window of time
+
+Either way,
+
     totals        taken(buckets W, changes), where a month has W such windows: the items that are written
     write units   u for each write of an item of u units, one for the index entry of each total, and two whenever
                   that moves: it sorts by the bits of all that was counted, which k writes of the same size
@@ -94,11 +102,12 @@ def changes_of(traffic: Traffic) -> tuple[Decimal, Decimal]:
     """Return the changes of buckets in a month: of those who acquire, and of their ancestors.
 
     A grant, a correction and the end of a lease are a change of each level. What is refused is none, but where one
-    level of a cascade refuses: the others are spent from and given back.
+    level of a cascade refuses: the others are spent from and given back, unless all is one transaction.
     """
     each = traffic.granted + traffic.corrected + traffic.stored
     above = each * traffic.cascade * (traffic.levels - 1)
-    returned = traffic.acquires * traffic.refused * traffic.cascade * 2 * (traffic.levels - 1)
+    refused = traffic.acquires * traffic.refused * (1 - traffic.durable)
+    returned = refused * traffic.cascade * 2 * (traffic.levels - 1)
     return each, above + returned
 
 
@@ -106,13 +115,11 @@ def count(traffic: Traffic, plan: UsagePlan) -> Counted:
     """Return what counting a month costs."""
     own, above = changes_of(traffic)
     changes = own + above
-    shards = Decimal(traffic.shards)
-    gathered = max(
-        Decimal(SECONDS) / traffic.usage_window_s,
-        changes / (shards * traffic.usage_batch),
-    )
-    populations = [(Decimal(traffic.buckets), own), (Decimal(traffic.ancestors), above)]
-    buckets = Decimal(traffic.buckets + traffic.ancestors)
+    spans = Decimal(SECONDS) / traffic.usage_window_s
+    shards, batch = Decimal(traffic.shards), Decimal(traffic.usage_batch)
+    is_full = changes > shards * spans * batch
+    batches = changes / batch if is_full else taken(shards * spans, changes)
+    buckets = traffic.buckets + traffic.ancestors
     is_remembered = buckets * len(plan.windows) <= TOTALS_REMEMBERED
     family = traffic.families()[-1][1]
     writes = units = looks = Decimal(0)
@@ -120,14 +127,18 @@ def count(traffic: Traffic, plan: UsagePlan) -> Counted:
     for window in plan.windows:
         per_month = WINDOWS_A_MONTH[window]
         of_window = Total.of(family, window, plan)
-        for number, of_population in populations:
-            written = taken(number * max(gathered, per_month), of_population)
+        for number, of_population in ((Decimal(traffic.buckets), own), (Decimal(traffic.ancestors), above)):
             items = taken(number * per_month, of_population)
+            if is_full:
+                written = batches * taken(number / shards, batch * of_population / changes)
+            else:
+                written = taken(number * spans, of_population)
+            written = max(written, items)
             writes += written
             units += write_units_of(written, items, of_window.units)
             looks += min(written, items * shards) if is_remembered else written
             totals[window] = totals.get(window, Decimal(0)) + items
-    return Counted(changes, taken(shards * gathered, changes), writes, totals, units, looks * _LOOK_UNITS)
+    return Counted(changes, batches, writes, totals, units, looks * _LOOK_UNITS)
 
 
 def _entry(key: Key, item: Item) -> Item:

@@ -15,7 +15,7 @@ Left out: data transfer, AWS KMS, the storage of logs, retries, and administrati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -47,8 +47,8 @@ SWEEP_METRICS: Final = ("SweepRoundTrips", "LeasesReleased", "LeasesKept", "Leas
 """What the functions of a stack at work say; a metric that nobody sends costs nothing."""
 
 ACQUIRE_LOG_BYTES: Final = 251
-USAGE_LOG_BYTES: Final = 1_200
-SWEEP_LOG_BYTES: Final = 850
+USAGE_LOG_BYTES: Final = 1_150
+SWEEP_LOG_BYTES: Final = 790
 """What an invocation writes to the log."""
 
 ALARMS: Final = 13
@@ -89,30 +89,39 @@ def quantities(traffic: Traffic) -> tuple[Quantity, ...]:
 def _spending(traffic: Traffic) -> Iterator[Quantity]:
     families = [(share, Levels.of(family)) for share, family in traffic.families()]
 
-    def writes(what: str, times: Decimal, units: list[int]) -> Quantity:
-        return _table(what, times, _mean(families, units) * times, "write_unit")
+    durable = traffic.durable
 
-    def reads(what: str, times: Decimal, units: list[int]) -> Quantity:
-        return _table(what, times, _mean(families, units) * times, "read_unit")
+    def writes(what: str, times: Decimal, units: Callable[[Levels], Decimal | int]) -> Quantity:
+        return _table(what, times, times * _mean(families, units), "write_unit")
 
-    levels = [levels for _, levels in families]
+    def reads(what: str, times: Decimal, units: Callable[[Levels], int]) -> Quantity:
+        return _table(what, times, times * _mean(families, units), "read_unit")
+
+    def either(levels: Levels, units: int) -> Decimal:
+        """Mix what a call costs with what it costs as a durable one, which is a transaction."""
+        return units * (1 - durable) + levels.stored(expires=False) * durable
+
     expiring = traffic.stored * traffic.expiring
     lasting = traffic.stored - expiring
-    yield writes("grants", traffic.granted - traffic.stored, [each.granted for each in levels])
-    yield writes("refusals by the table", traffic.acquires * traffic.refused, [each.refused for each in levels])
-    yield writes("wrong guesses", traffic.asked * traffic.missed, [each.second_try for each in levels])
-    yield writes("durable leases granted", lasting, [each.stored(expires=False) for each in levels])
-    yield writes("durable leases ended", lasting, [each.closed(expires=False) for each in levels])
-    yield writes("expiring leases granted", expiring, [each.stored(expires=True) for each in levels])
-    yield writes("expiring leases ended", expiring, [each.closed(expires=True) for each in levels])
-    corrections = [each.adjusted if traffic.via == "http" else each.corrected for each in levels]
-    yield writes("settled to real use", traffic.corrected, corrections)
-    yield writes("buckets created", Decimal(traffic.created), [each.created for each in levels])
+    yield writes("grants", traffic.granted - traffic.stored, lambda each: each.granted)
+    refused = traffic.acquires * traffic.refused
+    yield writes("refusals by the table", refused, lambda each: either(each, each.refused))
+    missed = traffic.asked * traffic.missed
+    yield writes("wrong guesses", missed, lambda each: either(each, each.second_try))
+    yield writes("durable leases granted", lasting, lambda each: each.stored(expires=False))
+    yield writes("durable leases ended", lasting, lambda each: each.closed(expires=False))
+    yield writes("expiring leases granted", expiring, lambda each: each.stored(expires=True))
+    yield writes("expiring leases ended", expiring, lambda each: each.closed(expires=True))
+    over_http = traffic.via == "http"
+    yield writes(
+        "settled to real use", traffic.corrected, lambda each: each.adjusted if over_http else each.corrected
+    )
+    yield writes("buckets created", Decimal(traffic.created), lambda each: each.created)
     first = min(Decimal(traffic.created) + traffic.starts, traffic.asked)
-    yield reads("reads of new buckets and processes", first, [each.read for each in levels])
+    yield reads("reads of new buckets and processes", first, lambda each: each.read)
     age_s = Decimal(DEFAULT_MAX_AGE_MS) / 2_000
     renewals = min(traffic.processes * traffic.resources * SECONDS / age_s, traffic.asked)
-    yield reads("reads of defaults again", renewals, [each.renewed for each in levels])
+    yield reads("reads of defaults again", renewals, lambda each: each.renewed)
     if traffic.sweeps:
         sweeps = Decimal(MINUTES)
         yield _table("sweeps of leases", sweeps, sweeps * _SWEEP_READ_UNITS, "read_unit")
@@ -149,8 +158,8 @@ def _table(what: str, times: Decimal, amount: Decimal, price: str) -> Quantity:
     return Quantity("DynamoDB", what, times, amount, price)
 
 
-def _mean(families: list[tuple[Decimal, Levels]], units: list[int]) -> Decimal:
-    return sum([share * of_family for (share, _), of_family in zip(families, units, strict=True)], Decimal(0))
+def _mean(families: list[tuple[Decimal, Levels]], units: Callable[[Levels], Decimal | int]) -> Decimal:
+    return sum([share * units(levels) for share, levels in families], Decimal(0))
 
 
 # --- the functions, and what watches them --------------------------------------------------------------

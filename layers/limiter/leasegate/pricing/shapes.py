@@ -87,9 +87,10 @@ class Family:
     def fullest_bucket(self, level: int = 0) -> Item:
         """Build a bucket as big as it gets: every slot taken, every limit in use, and refusals of each."""
         item = self._put(level, grants=self.shape.tokens).item
+        version = {schema.VERSION: AT_MS * 1_000 + self.shape.tokens}
         slots = {schema.request_attribute(slot): "x" * 16 for slot in range(schema.REQUEST_SLOTS)}
         refused = {schema.refused_attribute(name): self.shape.tokens for name in self.shape.limits(self.limits)}
-        return {**item, **slots, **refused}
+        return {**item, **version, **slots, **refused}
 
     def newborn_bucket(self, level: int = 0) -> Item:
         """Build a bucket as it is created."""

@@ -113,7 +113,7 @@ class Traffic:
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidRequest(name, f"must be a share from 0 to 1, not {getattr(self, name)}")
         if self.refused + self.remembered > 1:
-            raise InvalidRequest("remembered", "and the share that the table refuses are more than all")
+            raise InvalidRequest("remembered", "and refused are together more than all")
         if self.via not in VIAS:
             raise InvalidRequest("via", f"must be one of {', '.join(VIAS)}")
 
