@@ -166,6 +166,37 @@ def test_a_refusal_from_memory_costs_nothing_by_the_library() -> None:
     assert used(replace(BARE, refused=HALF))["DynamoDB", "refusals by the table"] == MILLION // 2
 
 
+def test_what_is_refused_or_guessed_wrongly_of_durable_leases_is_a_transaction_too() -> None:
+    durable = used(replace(BARE, refused=HALF, missed=HALF, durable=HALF))
+    plain = used(replace(BARE, refused=HALF, missed=HALF))
+    for what in ("refusals by the table", "wrong guesses"):
+        assert plain["DynamoDB", what] == MILLION // 2
+        assert durable["DynamoDB", what] == MILLION // 4 * (1 + 4), what
+
+
+def test_leases_that_expire_are_a_unit_more_when_they_are_granted_and_ended() -> None:
+    found = used(replace(BARE, durable=HALF, expiring=HALF))
+    for what in ("granted", "ended"):
+        assert found["DynamoDB", f"durable leases {what}"] == MILLION
+        assert found["DynamoDB", f"expiring leases {what}"] == MILLION // 4 * 5
+
+
+def test_new_buckets_and_processes_read_what_they_do_not_know() -> None:
+    found = used(replace(BARE, buckets=10, cold_starts=5))
+    assert found["DynamoDB", "buckets created"] == 10 * 7
+    assert found["DynamoDB", "reads of new buckets and processes"] == 15 * 6
+    cascades = used(replace(BARE, buckets=10, cold_starts=5, cascade=HALF, levels=4))
+    assert cascades["DynamoDB", "reads of new buckets and processes"] == 15 * (6 + 18) / 2
+
+
+def test_every_process_reads_its_defaults_again_as_long_as_somebody_asks() -> None:
+    rounds = 730 * 3_600 // 15
+    for processes, resources in ((1, 1), (2, 2)):
+        found = used(replace(BARE, processes=processes, resources=resources))
+        assert found["DynamoDB", "reads of defaults again"] == processes * resources * rounds * 2
+    assert used(replace(BARE, acquires=7))["DynamoDB", "reads of defaults again"] == 14
+
+
 def test_settling_a_cascade_is_twice_as_much_over_http() -> None:
     cascades = replace(BARE, cascade=Decimal(1), adjusted=Decimal(1))
     assert used(cascades)["DynamoDB", "settled to real use"] == 2 * MILLION
@@ -241,12 +272,17 @@ def test_what_another_way_saves_is_the_difference_of_two_bills() -> None:
     without_gateway = bill(FULL).usd - bill(replace(FULL, via="library")).usd
     assert found["acquire by the library, without API Gateway"] == without_gateway
     assert found["do not count usage"] == bill(FULL).usd - bill(replace(FULL, usage=None)).usd
-    assert found["have 11 limits a bucket, which fit into 1 KB"] > 0
+    assert found["have no more limits than fit into 1 KB: 11 a bucket"] > 0
     assert len(found) == 8
 
 
 def test_what_is_done_already_is_no_other_way() -> None:
     assert ways(bill(replace(BARE, traced_a_second=0, traced=Decimal(0)))) == {}
+
+
+def test_ids_that_leave_no_room_for_a_limit_are_not_told_to_have_fewer() -> None:
+    endless = replace(FULL, shape=Shape(ids=256, names=32))
+    assert not any("1 KB" in way for way in ways(bill(endless)))
 
 
 def test_another_price_is_used_for_ways_too() -> None:

@@ -77,6 +77,12 @@ def test_the_writes_of_totals_cost_what_the_formula_says(limits: int, batches: i
     assert Decimal(meter.read_units) == items * HALF, "each was looked for once"
 
 
+def test_an_entry_moves_no_more_often_than_its_total_is_written_again() -> None:
+    assert write_units_of(Decimal("1.5"), Decimal(1), 1) == Decimal("1.5") + 1 + 2 * HALF
+    assert write_units_of(Decimal(10), Decimal(2), 3) == 10 * 3 + 2 * (1 + 2 * 3)
+    assert write_units_of(Decimal(0), Decimal(0), 1) == 0
+
+
 def test_totals_are_sized_as_they_are_written() -> None:
     shape = Shape()
     total = Total.of(Family(shape, 2), "hour", DEFAULT_PLAN)
@@ -148,6 +154,11 @@ def test_gathering_for_longer_costs_less() -> None:
     months = [month(acquires=10**7, usage_window_s=seconds) for seconds in (1, 5, 60, 300)]
     assert all(longer.write_units < shorter.write_units for shorter, longer in pairwise(months))
     assert all(longer.batches < shorter.batches for shorter, longer in pairwise(months))
+
+
+def test_a_batch_that_lasts_longer_than_a_window_is_a_write_for_each() -> None:
+    counted = month(UsagePlan({"minute": 3}), acquires=10**7, buckets=10, usage_window_s=300)
+    assert counted.writes == counted.totals["minute"] > 10 * 730 * 3_600 / 300
 
 
 def test_each_window_of_time_is_counted_by_itself() -> None:

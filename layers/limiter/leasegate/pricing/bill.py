@@ -125,18 +125,19 @@ def _other_ways(traffic: Traffic) -> Iterator[tuple[str, Traffic]]:
     if traffic.stored:
         yield "keep no lease durable", replace(traffic, durable=Decimal(0))
     fitting = _most_limits_in_a_unit(traffic)
-    if fitting < traffic.limits:
-        yield f"have {fitting} limits a bucket, which fit into 1 KB", replace(traffic, limits=fitting)
+    if 0 < fitting < traffic.limits:
+        yield f"have no more limits than fit into 1 KB: {fitting} a bucket", replace(traffic, limits=fitting)
 
 
 def _most_limits_in_a_unit(traffic: Traffic) -> int:
+    """Return how many limits a bucket of one write unit can have; 0 where its ids and names leave no room."""
     *_, (_, family) = traffic.families()
     fitting = [
         count
         for count in range(1, MAX_LIMITS + 1)
         if write_units(family.shape.key(), Family(family.shape, count, family.levels).fullest_bucket()) == 1
     ]
-    return max(fitting, default=1)
+    return max(fitting, default=0)
 
 
 def _rounded(usd: Decimal) -> Decimal:

@@ -88,7 +88,6 @@ def quantities(traffic: Traffic) -> tuple[Quantity, ...]:
 
 def _spending(traffic: Traffic) -> Iterator[Quantity]:
     families = [(share, Levels.of(family)) for share, family in traffic.families()]
-
     durable = traffic.durable
 
     def writes(what: str, times: Decimal, units: Callable[[Levels], Decimal | int]) -> Quantity:
