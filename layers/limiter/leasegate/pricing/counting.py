@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, localcontext
+from math import ceil
 from typing import Final, NamedTuple
 
 from .. import schema
@@ -94,7 +95,7 @@ def write_units_of(writes: Decimal, totals: Decimal, units: int) -> Decimal:
     if not totals:
         return Decimal(0)
     each = writes / totals
-    doublings = min(Decimal((int(-(-each // 1)) - 1).bit_length()), each - 1)
+    doublings = min(Decimal((ceil(each) - 1).bit_length()), each - 1)
     return writes * units + totals * (1 + 2 * doublings)
 
 
