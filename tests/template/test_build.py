@@ -21,7 +21,7 @@ RUNTIME = ["boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six.py", 
 
 
 # Folders of the package that no function uses, and whose libraries the layer does not have.
-COMMAND_ALONE = ["cli", "declaration", "simulation"]
+COMMAND_ALONE = ["cli", "declaration", "pricing", "simulation"]
 
 LAYER_BYTES: Final = 6_000_000
 """What the layer may take as a zip file."""

@@ -150,6 +150,7 @@ def test_the_commands_are_these() -> None:
         "audit",
         "available",
         "backfill",
+        "cost",
         *[f"entity {name}" for name in ("buckets", "children", "create", "delete", "disable", "enable", "get")],
         *[f"entity {name}" for name in ("list", "move", "reset", "top-up", "update")],
         *[f"limits {name}" for name in ("apply", "delete", "export", "get", "list", "plan", "resolve", "set")],

@@ -7,6 +7,7 @@ from importlib import metadata
 import click
 
 from .backfill import backfill
+from .cost import cost
 from .declared import apply, export, plan
 from .entities import entity
 from .limits import limits
@@ -37,5 +38,5 @@ for of_a_file in (plan, apply, export):
     limits.add_command(of_a_file)
 for group in (limits, entity, resources, usage):
     leasegate.add_command(group)
-for command in (acquire, available, audit, backfill, trace, simulated):
+for command in (acquire, available, audit, backfill, trace, simulated, cost):
     leasegate.add_command(command)

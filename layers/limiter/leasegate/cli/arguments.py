@@ -1,9 +1,10 @@
-"""What is typed on the command line: limits, tokens, metadata, times, and the level that limits stand on."""
+"""What is typed on the command line: limits, tokens, metadata, times, numbers, and the level of limits."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import click
@@ -19,6 +20,10 @@ _FORM: Final = 'name=60/minute, with a burst name=60/minute:120, or of leases "n
 
 
 _DURATION: Final = re.compile(r"([0-9]{1,9})\s*(m|minutes?|h|hours?|d|days?)", re.ASCII)
+_AMOUNT: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([kmg]?)", re.ASCII | re.IGNORECASE)
+_FACTORS: Final[Mapping[str, int]] = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*(%?)", re.ASCII)
+_DOLLARS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12})?", re.ASCII)
 _UNITS_MS: Final[Mapping[str, int]] = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
@@ -113,11 +118,66 @@ class DurationArgument(click.ParamType[int]):
         return int(found[1]) * _UNITS_MS[found[2][0]]
 
 
+class AmountArgument(click.ParamType[int]):
+    """``10M``, ``1.5M``, ``250k``, ``2G``, ``10_000_000``."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401 - click's
+        """Read a whole number, in thousands, millions or (G) thousands of millions."""
+        if isinstance(value, int):
+            return value
+        found = _AMOUNT.fullmatch(str(value).strip().replace("_", ""))
+        amount = Decimal(found[1]) * _FACTORS[found[2].lower()] if found else None
+        if amount is None or amount != int(amount):
+            self.fail(f"{value}: must be a whole number such as 250000, 250k, 1.5M or 2G", param, ctx)
+        return int(amount)
+
+
+class ShareArgument(click.ParamType[Decimal]):
+    """``0.5``, ``50%``."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:  # noqa: ANN401 - click's
+        """Read a share of all."""
+        if isinstance(value, Decimal):
+            return value
+        found = _SHARE.fullmatch(str(value).strip())
+        share = Decimal(found[1]) / (100 if found[2] else 1) if found else None
+        if share is None or share > 1:
+            self.fail(f"{value}: must be a share such as 0.25 or 25%, of at most all", param, ctx)
+        return share
+
+
+class PriceArgument(click.ParamType[tuple[str, Decimal]]):
+    """``write_unit=0.7``."""
+
+    name = "price"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, Decimal]:
+        """Read the name of a price, and dollars."""
+        if isinstance(value, tuple):
+            return value
+        name, _, usd = str(value).partition("=")
+        if not _DOLLARS.fullmatch(usd):
+            self.fail(f"{value}: must be written as write_unit=0.7, in dollars", param, ctx)
+        return name, Decimal(usd)
+
+
 LIMIT = LimitArgument()
 TOKENS = TokensArgument()
 PAIR = PairArgument()
 TIME = TimeArgument()
 DURATION = DurationArgument()
+AMOUNT = AmountArgument()
+SHARE = ShareArgument()
+PRICE = PriceArgument()
 
 
 def level_options[F: Callable[..., Any]](command: F) -> F:
