@@ -20,6 +20,7 @@ from leasegate.limits import HOUR_MS
 from leasegate.repository.memory import MemoryRepository
 from tests.command import NOON_MS, Command
 from tests.docs.blocks import Blocks, read_blocks
+from tests.docs.commands import check_session
 from tests.metered import count_all, spent
 from tests.traces.stored.serving import ACQUIRE, StoredXRay
 
@@ -148,8 +149,8 @@ def test_the_exit_codes_are_those_that_there_are() -> None:
 
 
 @pytest.mark.runs("docs/cli.md", "bash")
-def test_the_extra_is_called_so(blocks: Blocks) -> None:
-    assert blocks.take() == ["pip install 'leasegate[cli]'\n"]
+def test_it_is_installed_as_the_page_says(blocks: Blocks) -> None:
+    assert [check_session(block) for block in blocks.take()] == [1]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(re.findall(r"leasegate\[(\w+)\]", PAGE.read_text())) == set(project["optional-dependencies"])
+    assert set(re.findall(r"\.\[(\w+)\]", PAGE.read_text())) == set(project["optional-dependencies"])
     assert project["scripts"] == {"leasegate": "leasegate.cli:main"}

@@ -101,6 +101,18 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
         assert fetched == [], path
 
 
+def test_the_headings_of_the_readme_that_pages_link_to_are_there() -> None:
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    there = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = [
+        link
+        for page in (ROOT / "docs").rglob("*.md")
+        for link in re.findall(r"README\.md#([\w-]+)", page.read_text())
+    ]
+    assert len(links) > 2
+    assert [link for link in links if link not in there] == []
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what the site is made of, to break."""
