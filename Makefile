@@ -1,8 +1,8 @@
 # Leasegate's commands. Each sets up what it needs by itself; `make` alone lists them.
 #
-# Four environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
+# Five environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
 # .local/tools/sam (aws-sam-cli), .local/tools/ministack (the emulator, which also runs the functions),
-# .local/tools/lambda (AWS's runtime, in which tests run what was built).
+# .local/tools/lambda (AWS's runtime, in which tests run what was built), .local/tools/docs (mkdocs).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -12,11 +12,14 @@ SHELL := /bin/bash
 BIN := .venv/bin
 UV := .local/tools/uv/bin/uv
 SAM := .local/tools/sam/bin/sam
+MKDOCS := .local/tools/docs/bin/mkdocs
 STAMPS := .local/stamps
 DYNAMODB_LOCAL := .local/dynamodb-local/DynamoDBLocal.jar
 
 export SAM_CLI_TELEMETRY := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Material's page of advertisement for its successor, in front of every build.
+export NO_MKDOCS_2_WARNING := 1
 # Tests start hundreds of processes, and without bytecode each would compile all that it imports, for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -37,7 +40,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 ##@ Work on it
 
 .PHONY: test
-test: tools $(STAMPS)/lambda $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
+test: tools $(STAMPS)/lambda $(STAMPS)/docs $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
 	@$(call NEED,curl,it: apt install curl)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
@@ -87,6 +90,15 @@ crowd: tools ## Let 64 processes ask one bucket over HTTP for a minute; ARGS="--
 openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
 	@$(BIN)/python -m scripts.openapi
 
+.PHONY: parameters
+parameters: $(STAMPS)/dev ## Write the tables of the stack's parameters, alarms and outputs anew
+	@$(BIN)/python -m scripts.parameters
+
+.PHONY: docs
+docs: $(STAMPS)/docs ## Build the documentation site into site/
+	@$(MKDOCS) build --strict
+	@echo "Open site/index.html"
+
 .PHONY: build
 build: tools ## Build functions and layer into .aws-sam/build
 	PATH="$(CURDIR)/.local/tools/sam/bin:$$PATH" $(SAM) build
@@ -115,11 +127,11 @@ tools: $(STAMPS)/dev $(STAMPS)/sam $(STAMPS)/ministack ## Install the tools, wit
 .PHONY: clean
 clean: ## End the embedded stack and remove all that was installed or built
 	@if [[ -x $(BIN)/python ]]; then $(BIN)/python -m scripts.stack down; fi
-	rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .local .aws-sam site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .PHONY: help
 help: ## List the commands
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 # --- set-up -------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The comparison in pictures: some in docs/traces, all in docs/traces.html. Their times are those of one run."""
+"""The comparison in pictures: some by themselves, and all on one page. Their times are those of one run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scripts.toolchain import ROOT
 from scripts.traces.comparison import DELAY_MS, Comparison
 
 FOLDER: Final = ROOT / "docs" / "traces"
-PAGE: Final = ROOT / "docs" / "traces.html"
+PAGE: Final = FOLDER / "all.html"
 PICTURED: Final = ("call-5", "cascade-5", "cascade-cold-named-2", "refused-2")
 """The cases, by their slugs, that have a picture of their own."""
 

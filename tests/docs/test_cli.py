@@ -12,8 +12,6 @@ from typing import Any
 import boto3
 import click
 import pytest
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from leasegate.cli.application import leasegate as group
 from leasegate.cli.exits import Exit
@@ -21,13 +19,13 @@ from leasegate.cli.session import common_options
 from leasegate.limits import HOUR_MS
 from leasegate.repository.memory import MemoryRepository
 from tests.command import NOON_MS, Command
+from tests.docs.blocks import Blocks, read_blocks
+from tests.docs.commands import check_session
 from tests.metered import count_all, spent
 from tests.traces.stored.serving import ACQUIRE, StoredXRay
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "cli.md"
-TOKENS = MarkdownIt("commonmark", {"html": True}).enable("table").parse(PAGE.read_text())
-
 
 USAGE = (
     spent("key-1", NOON_MS - 2 * HOUR_MS, {"rpm": 40, "tpm": 16_000}, grants=40, peaks={"rpm": 21, "tpm": 9_120}),
@@ -89,17 +87,6 @@ class Shell:
                 raise AssertionError(f"the page has a line that no test runs: {line}")
 
 
-def blocks(tokens: list[Token]) -> Iterator[tuple[str, str]]:
-    """Yield the code blocks with what they are: a language, or the name of the file that they are."""
-    name = ""
-    for token in tokens:
-        if token.type == "html_block":
-            name = token.content.strip().removeprefix("<!-- file: ").removesuffix(" -->")
-        elif token.type == "fence":
-            yield name or token.info, token.content
-            name = ""
-
-
 def session(block: str, shell: Shell) -> str:
     """Run the lines of a block that begin with a prompt; return the block as it comes out."""
     shown = []
@@ -110,17 +97,20 @@ def session(block: str, shell: Shell) -> str:
     return "\n".join(shown) + "\n"
 
 
-def test_the_commands_answer_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.runs("docs/cli.md", "console")
+@pytest.mark.runs("docs/cli.md", "yaml")
+@pytest.mark.runs("docs/cli.md", "python")
+def test_the_commands_answer_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: Blocks) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LOGNAME", "ann")
     shell = Shell()
-    for kind, content in blocks(TOKENS):
-        if kind.endswith(".yaml"):
-            Path(kind).write_text(content)
-        elif kind == "console":
-            assert session(content, shell) == content
-        elif kind == "python":
-            check(content, shell)
+    for block in blocks.take_blocks():
+        if block.file is not None:
+            Path(block.file).write_text(block.content)
+        elif block.language == "console":
+            assert session(block.content, shell) == block.content
+        else:
+            check(block.content, shell)
     assert shell.command.settings is not None
     assert shell.command.settings.table == "leasegate"
 
@@ -143,7 +133,7 @@ def commands(of: click.Group = group, path: str = "leasegate") -> Iterator[str]:
 
 
 def test_every_command_is_shown() -> None:
-    shown = "".join(content for kind, content in blocks(TOKENS) if kind == "console")
+    shown = "".join(block.content for block in read_blocks("docs/cli.md") if block.language == "console")
     assert [command for command in commands() if f"$ {command}" not in shown] == []
 
 
@@ -158,7 +148,9 @@ def test_the_exit_codes_are_those_that_there_are() -> None:
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE)] == list(Exit)
 
 
-def test_the_extra_is_called_so() -> None:
+@pytest.mark.runs("docs/cli.md", "bash")
+def test_it_is_installed_as_the_page_says(blocks: Blocks) -> None:
+    assert [check_session(block) for block in blocks.take()] == [1]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(re.findall(r"leasegate\[(\w+)\]", PAGE.read_text())) == set(project["optional-dependencies"])
+    assert set(re.findall(r"\.\[(\w+)\]", PAGE.read_text())) == set(project["optional-dependencies"])
     assert project["scripts"] == {"leasegate": "leasegate.cli:main"}

@@ -7,40 +7,28 @@ import socket
 from pathlib import Path
 
 import boto3
-from markdown_it import MarkdownIt
+import pytest
 
 from leasegate.repository.dynamodb import DynamoRepository, client_config
 from leasegate.repository.quota import QUOTA, RETRY_COST, TIMEOUT_COST
 from leasegate.session import ANSWER_MARGIN_MS, DEFAULT_TIMEOUT_MS
 from scripts import template
+from tests.docs.blocks import Blocks
+from tests.docs.running import run
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "outages.md"
 TEXT = PAGE.read_text()
 
 
-def blocks() -> list[str]:
-    return [token.content for token in MarkdownIt().parse(TEXT) if token.type == "fence"]
-
-
-def checked(code: str) -> str:
-    """Turn ``expression  # value`` into an assertion."""
-    return re.sub(r"^( *)(\S+)  # (.+)$", r'\1check(\2, "\3")', code, flags=re.MULTILINE)
-
-
-def test_the_example_runs_and_says_what_its_comments_say() -> None:
-    checks = []
-
-    def check(value: object, expected: str) -> None:
-        assert str(value) == expected
-        checks.append(expected)
-
+@pytest.mark.runs("docs/outages.md")
+def test_the_example_runs_and_says_what_its_comments_say(blocks: Blocks) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         endpoint_url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
         client = boto3.client("dynamodb", endpoint_url=endpoint_url, config=client_config())
         with DynamoRepository(client, "leasegate") as down:
-            exec(checked("".join(blocks())), {"check": check, "table_that_is_down": down})  # noqa: S102 - the page's
-    assert checks == ["True", "()", "1000", "False"]
+            claims = run(blocks.take(), {"table_that_is_down": down})
+    assert claims == ["True", "()", "1000", "False"]
 
 
 def test_the_figures_are_those_of_the_code() -> None:

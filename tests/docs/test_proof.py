@@ -6,27 +6,24 @@ import re
 import shlex
 from pathlib import Path
 
-from markdown_it import MarkdownIt
+import pytest
 
 from leasegate.simulation.faults import ALL
 from leasegate.simulation.world import PROCESSES, THREADS
 from scripts.mutations.catalogue import DEFECTS
 from tests.command import Command
+from tests.docs.blocks import Blocks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "proof.md"
 TEXT = PAGE.read_text()
-COMMANDS = [
-    shlex.split(line)
-    for token in MarkdownIt("commonmark").parse(TEXT)
-    if token.type == "fence"
-    for line in token.content.splitlines()
-]
 
 
-def test_every_simulation_runs_if_only_for_a_little_while() -> None:
-    simulations = [arguments for program, *arguments in COMMANDS if program == "leasegate"]
-    assert len(simulations) == 2
-    for arguments in simulations:
+@pytest.mark.runs("docs/proof.md")
+def test_every_simulation_runs_if_only_for_a_little_while(blocks: Blocks) -> None:
+    commands = [shlex.split(line) for block in blocks.take() for line in block.splitlines()]
+    assert len(commands) == 2
+    for program, *arguments in commands:
+        assert program == "leasegate"
         shortened = {"--seeds": "2", "--steps": "300"}
         options = [shortened.get(before, each) for before, each in zip(["", *arguments], arguments, strict=False)]
         assert "0 violations" in Command()(*options, "--jobs", "1").stdout

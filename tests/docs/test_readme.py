@@ -16,6 +16,9 @@ from markdown_it import MarkdownIt
 
 from scripts import template
 from scripts.costs.rendering import README, fill_in_tables, render_tables
+from tests.docs.blocks import Blocks
+from tests.docs.commands import check_session
+from tests.docs.running import run
 
 if TYPE_CHECKING:
     from scripts.stack import Stack
@@ -24,34 +27,20 @@ ROOT = README.parent
 TOKENS = MarkdownIt().parse(README.read_text())
 
 
-def blocks(language: str) -> list[str]:
-    """Return the code blocks of a language, in order."""
-    return [token.content for token in TOKENS if token.type == "fence" and token.info == language]
+@pytest.mark.runs("README.md", "console")
+def test_the_commands_are_there(blocks: Blocks) -> None:
+    assert [check_session(block) for block in blocks.take()] == [2, 1]
 
 
-def checked(code: str) -> str:
-    """Turn ``expression  # value`` and ``print(expression)  # value`` into assertions, at any depth."""
-    lines = []
-    for line in code.splitlines():
-        claim = re.fullmatch(r"( *)(print\()?(.+?)(?(2)\))  # ([^\s:]+)(: .*)?", line)
-        lines.append(f"{claim[1]}check({claim[3]}, {claim[4]!r})" if claim else line)
-    return "\n".join(lines)
-
-
+@pytest.mark.runs("README.md", "python")
 def test_the_python_examples_run_and_say_what_their_comments_say(
-    simulated_aws: None, monkeypatch: pytest.MonkeyPatch
+    simulated_aws: None, monkeypatch: pytest.MonkeyPatch, blocks: Blocks
 ) -> None:
     now_ns = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills between two lines
-    checks = []
-
-    def check(value: object, expected: str) -> None:
-        assert str(value) == expected
-        checks.append(expected)
-
     template.create_table(boto3.client("dynamodb"), "leasegate")
-    exec(checked("\n".join(blocks("python"))), {"check": check})  # noqa: S102 - the README's own code
-    library, operator, gateway = checks[:5], checks[5:12], checks[12:]
+    claims = run(blocks.take())
+    library, operator, gateway = claims[:5], claims[5:12], claims[12:]
     assert library == ["9188", "1872", "tpm", "59", "99500"]
     assert operator == ["resource", "['gpt-4']", "True", "False", "9900", "ann@example.com", "key-2"]
     assert gateway == ["Yes", "9988", "2"]
@@ -66,8 +55,10 @@ def run_script(script: str, stack: Stack, folder: Path) -> subprocess.CompletedP
     return run
 
 
-def test_the_gateway_example_is_granted_once_and_settled(stack: Stack, tmp_path: Path) -> None:
-    run = run_script(blocks("bash")[0], stack, tmp_path)
+@pytest.mark.runs("README.md", "bash", 0)
+def test_the_gateway_example_is_granted_once_and_settled(stack: Stack, tmp_path: Path, blocks: Blocks) -> None:
+    (script,) = blocks.take()
+    run = run_script(script, stack, tmp_path)
     granted, repeated, settled = (headers(text) for text in run.stderr.replace("\r", "").split("\n\n") if text)
     assert granted["status"] == repeated["status"] == settled["status"] == "200"
     assert "idempotent-replayed" not in granted
@@ -76,9 +67,12 @@ def test_the_gateway_example_is_granted_once_and_settled(stack: Stack, tmp_path:
     assert (end["outcome"], end["consumed"]) == ("settled", {"tpm": 812})
 
 
-def test_the_curl_example_runs_and_answers_as_shown(stack: Stack, tmp_path: Path) -> None:
-    run = run_script(blocks("bash")[1], stack, tmp_path)
-    shown, answered = (headers(text) for text in (blocks("http")[0], run.stdout.partition("\n\n")[0]))
+@pytest.mark.runs("README.md", "bash", 1)
+@pytest.mark.runs("README.md", "http")
+def test_the_curl_example_runs_and_answers_as_shown(stack: Stack, tmp_path: Path, blocks: Blocks) -> None:
+    (script,), (answer,) = blocks.take("bash"), blocks.take("http")
+    run = run_script(script, stack, tmp_path)
+    shown, answered = (headers(text) for text in (answer, run.stdout.partition("\n\n")[0]))
     assert answered["status"] == shown["status"] == "200"
     assert shown.keys() <= answered.keys()
     for name in ("content-type", "ratelimit-policy", "ratelimit"):

@@ -10,37 +10,32 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from markdown_it import MarkdownIt
+import pytest
 
-from leasegate import InvalidRequest, Limit, Limiter
 from leasegate.http.bodies import MAX_BODY_BYTES
 from leasegate.http.routes import ADMINISTRATION, SPENDING
-from leasegate.repository.memory import MemoryRepository
 from scripts import template
 from scripts.toolchain import ROOT
+from tests.docs.blocks import Blocks
 
 PAGE: Final = ROOT / "docs" / "security.md"
 TEXT: Final = PAGE.read_text()
-BLOCKS: Final = {
-    token.info: token.content for token in MarkdownIt("commonmark").parse(TEXT) if token.type == "fence"
-}
 
 
-def test_the_example_refuses_as_its_comment_says() -> None:
-    names: dict[str, object] = {
-        "InvalidRequest": InvalidRequest,
-        "Limit": Limit,
-        "limiter": Limiter(MemoryRepository()),
-    }
+@pytest.mark.runs("docs/security.md", "python")
+def test_the_example_refuses_as_its_comment_says(blocks: Blocks) -> None:
+    (code,) = blocks.take("python")
     printed = io.StringIO()
     with redirect_stdout(printed):
-        exec(BLOCKS["python"], names)  # noqa: S102 - the page's own code
-    (comment,) = re.findall(r"print\(.*\)  # (\w+)", BLOCKS["python"])
+        exec(code, {})  # noqa: S102 - the page's own code
+    (comment,) = re.findall(r"print\(.*\)  # (\w+)", code)
     assert printed.getvalue().split() == [comment] * 5
 
 
-def test_the_policy_allows_to_spend_and_not_to_administer() -> None:
-    (statement,) = json.loads(BLOCKS["json"])["Statement"]
+@pytest.mark.runs("docs/security.md", "json")
+def test_the_policy_allows_to_spend_and_not_to_administer(blocks: Blocks) -> None:
+    (policy,) = blocks.take("json")
+    (statement,) = json.loads(policy)["Statement"]
     patterns = [resource.rsplit(":", 1)[1].removeprefix("API/v1/") for resource in statement["Resource"]]
 
     def allows(method: str, path: str) -> bool:

@@ -9,36 +9,25 @@ from pathlib import Path
 
 import boto3
 import pytest
-from markdown_it import MarkdownIt
 
 from leasegate.tracing import read_traces
-from tests.docs.test_readme import checked
+from tests.docs.blocks import Blocks
+from tests.docs.running import run
 from tests.traces.stored.serving import StoredXRay, trace_id
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "traces.md"
 TEXT = PAGE.read_text()
-TOKENS = MarkdownIt("commonmark").enable("table").parse(TEXT)
 FUNCTIONS = ("acquire", "admin", "aggregator", "backfill", "sweep")
 
 
-def blocks(language: str) -> list[str]:
-    return [token.content for token in TOKENS if token.type == "fence" and token.info == language]
-
-
-def test_a_stored_trace_reads_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    fetch, _ = blocks("python")
+@pytest.mark.runs("docs/traces.md", "python", 0)
+def test_a_stored_trace_reads_as_the_page_says(monkeypatch: pytest.MonkeyPatch, blocks: Blocks) -> None:
+    (fetch,) = blocks.take()
     assert trace_id("cold_cascade") in fetch
     xray = StoredXRay("cold_cascade").client()
     monkeypatch.setattr(boto3, "client", {"xray": xray}.__getitem__)
-    checks = []
-
-    def check(value: object, expected: str) -> None:
-        assert str(value) == expected
-        checks.append(expected)
-
-    exec(checked(fetch), {"check": check})  # noqa: S102 - the page's own code
-    assert checks == ["BatchGetItem", "3", "2", "granted", "21"]
+    assert run([fetch]) == ["BatchGetItem", "3", "2", "granted", "21"]
 
 
 SURROUNDINGS = """
@@ -63,8 +52,9 @@ xray_recorder.configure(emitter=Printed(), sampling=False)
 """An account, and a daemon. In a process of its own, for the SDK's patch stays."""
 
 
-def test_a_program_of_ones_own_is_traced_in_the_same_way() -> None:
-    _, program = blocks("python")
+@pytest.mark.runs("docs/traces.md", "python", 1)
+def test_a_program_of_ones_own_is_traced_in_the_same_way(blocks: Blocks) -> None:
+    (program,) = blocks.take()
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SURROUNDINGS + program],
         cwd=ROOT,
@@ -79,8 +69,9 @@ def test_a_program_of_ones_own_is_traced_in_the_same_way() -> None:
     assert {call.parent_id for call in trace.calls} == {trace.spans[0].id}
 
 
-def test_the_header_asks_for_a_trace_under_an_id_of_ones_own() -> None:
-    (script,) = blocks("bash")
+@pytest.mark.runs("docs/traces.md", "bash")
+def test_the_header_asks_for_a_trace_under_an_id_of_ones_own(blocks: Blocks) -> None:
+    (script,) = blocks.take()
     shown = subprocess.run(
         ["bash", "-euc", script + 'echo "$header"'], capture_output=True, text=True, check=True, timeout=10
     ).stdout
@@ -107,6 +98,6 @@ def test_every_annotation_of_the_functions_is_on_the_page() -> None:
 
 def test_every_link_leads_to_a_file() -> None:
     targets = re.findall(r"\]\(\s*([^)#]+)(?:#[^)]*)?\)", TEXT)
-    assert "traces.html" in targets
+    assert "traces/all.html" in targets
     for target in targets:
         assert (PAGE.parent / target).exists(), target

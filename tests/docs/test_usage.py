@@ -8,46 +8,41 @@ from pathlib import Path
 
 import boto3
 import pytest
-from markdown_it import MarkdownIt
 
 from leasegate.aggregator import Aggregator
 from leasegate.repository.dynamodb import DynamoRepository
 from leasegate.windows import DEFAULT_RETENTION_DAYS, DEFAULT_WINDOWS
 from scripts import template
-from tests.docs.test_readme import checked
+from tests.docs.blocks import Blocks
+from tests.docs.commands import check_session
+from tests.docs.running import run
 from tests.stream import read_stream
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "usage.md"
 TEXT = PAGE.read_text()
-TOKENS = MarkdownIt("commonmark").enable("table").parse(TEXT)
 
 
-def blocks(language: str) -> list[str]:
-    return [token.content for token in TOKENS if token.type == "fence" and token.info == language]
-
-
+@pytest.mark.runs("docs/usage.md", "python")
 def test_the_python_examples_run_and_say_what_their_comments_say(
-    simulated_aws: None, monkeypatch: pytest.MonkeyPatch
+    simulated_aws: None, monkeypatch: pytest.MonkeyPatch, blocks: Blocks
 ) -> None:
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")  # moto knows no other address of streams
     now_ns = time.time_ns()
     monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills between two lines
     client = boto3.client("dynamodb")
     template.create_table(client, "leasegate")
-    checks: list[str] = []
-
-    def check(value: object, expected: str) -> None:
-        assert str(value) == expected
-        checks.append(expected)
-
-    names: dict[str, object] = {"check": check}
-    spend, read = (checked(block) for block in blocks("python"))
-    exec(spend, names)  # noqa: S102 - the page's own code
+    names: dict[str, object] = {}
+    spend, read = blocks.take("python")
+    assert run([spend], names) == []
     records = read_stream(client, boto3.client("dynamodbstreams"), "leasegate", least=6)
     Aggregator(DynamoRepository(client, "leasegate")).count(records)  # what the page calls "some seconds later"
-    exec(read, names)  # noqa: S102 - as above
-    assert checks == ["2", "700", "800", "key-1"]
+    assert run([read], names) == ["2", "700", "800", "key-1"]
+
+
+@pytest.mark.runs("docs/usage.md", "console")
+def test_the_commands_are_there(blocks: Blocks) -> None:
+    assert [check_session(block) for block in blocks.take()] == [2]
 
 
 def test_windows_are_kept_as_long_as_the_page_says() -> None:

@@ -43,10 +43,13 @@ class RateLimitExceeded(LeasegateError):
 
 
 class InvalidRequest(LeasegateError):
-    """The caller can mend it: ``field`` says where, ``reason`` says what.
+    """The caller can mend it.
 
-    ``unprocessable`` marks a request that is well formed but can never be granted, such as a cost above
-    capacity (HTTP 422 in place of 400).
+    Attributes:
+        field: where it is wrong, such as ``"consume.tpm"``.
+        reason: what is wrong with it.
+        unprocessable: it is well formed but can never be granted, such as a cost above capacity (HTTP 422 in
+            place of 400).
     """
 
     def __init__(self, field: str, reason: str, *, unprocessable: bool = False) -> None:
@@ -62,7 +65,12 @@ class NotFound(LeasegateError):
 
 
 class NoLimitsConfigured(NotFound):
-    """No level has limits for this entity and resource, and the call gave none."""
+    """No level has limits for this entity and resource, and the call gave none.
+
+    Attributes:
+        entity_id: who asked.
+        resource: what for.
+    """
 
     def __init__(self, entity_id: str, resource: str) -> None:
         """Name the pair that has no limits."""
@@ -72,7 +80,7 @@ class NoLimitsConfigured(NotFound):
 
 
 class EntityNotFound(NotFound):
-    """No entity of this id was created."""
+    """No entity of this id was created; ``entity_id`` says which."""
 
     def __init__(self, entity_id: str) -> None:
         """Name the entity that is missing."""
@@ -90,7 +98,7 @@ class LimitsNotFound(NotFound):
 
 
 class LeaseNotFound(NotFound):
-    """There is no such lease, or it is another caller's."""
+    """There is no such lease, or it is another caller's; ``lease`` is what an error may repeat of its id."""
 
     def __init__(self, lease: str) -> None:
         """Name the lease."""
@@ -101,7 +109,9 @@ class LeaseNotFound(NotFound):
 class Disabled(LeasegateError):
     """An operator disabled the entity, this resource of it, or the whole resource: nothing may be spent.
 
-    ``entity_id`` is None where the resource is disabled for everybody.
+    Attributes:
+        entity_id: who is disabled; None where the resource is, for everybody.
+        resource: what was asked for.
     """
 
     def __init__(self, entity_id: str | None, resource: str) -> None:
@@ -120,7 +130,7 @@ class Conflict(LeasegateError):
 
 
 class EntityExists(Conflict):
-    """An entity of this id was created already."""
+    """An entity of this id was created already; ``entity_id`` says which."""
 
     def __init__(self, entity_id: str) -> None:
         """Name the entity."""
@@ -129,7 +139,12 @@ class EntityExists(Conflict):
 
 
 class EntityHasChildren(Conflict):
-    """An entity with children is not deleted unless they are moved."""
+    """An entity with children is not deleted unless they are moved.
+
+    Attributes:
+        entity_id: which entity.
+        children: how many it has right below.
+    """
 
     def __init__(self, entity_id: str, children: int) -> None:
         """Name the entity and count its children."""
@@ -139,7 +154,7 @@ class EntityHasChildren(Conflict):
 
 
 class EntityIsBeingDeleted(Conflict):
-    """The deletion of the entity has begun: it can only be carried on."""
+    """The deletion of the entity has begun: it can only be carried on. ``entity_id`` says which."""
 
     def __init__(self, entity_id: str) -> None:
         """Name the entity."""
@@ -148,7 +163,7 @@ class EntityIsBeingDeleted(Conflict):
 
 
 class LeaseExpired(Conflict):
-    """The time of the lease is over, or it has lost its share of a concurrency limit."""
+    """The time of the lease is over, or it has lost its places of a concurrency limit; ``lease`` is its name."""
 
     def __init__(self, lease: str) -> None:
         """Name the lease."""
@@ -157,7 +172,10 @@ class LeaseExpired(Conflict):
 
 
 class IdempotencyConflict(LeasegateError):
-    """An operation of this id, or under this key, was done already, and it was another one."""
+    """An operation of this id, or under this key, was done already, and it was another one.
+
+    ``operation_id`` is the id, or the key.
+    """
 
     def __init__(self, operation_id: str) -> None:
         """Name the operation."""
@@ -168,7 +186,8 @@ class IdempotencyConflict(LeasegateError):
 class StoreError(LeasegateError):
     """DynamoDB did not answer, or not with an answer that means anything here.
 
-    ``maybe_applied`` is true where a write may have happened although its reply never came.
+    Attributes:
+        maybe_applied: a write may have happened although its reply never came.
     """
 
     def __init__(self, message: str, *, maybe_applied: bool = False) -> None:

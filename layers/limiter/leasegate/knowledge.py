@@ -129,10 +129,13 @@ class Knowledge:
     """The memory of one process, shared by its threads.
 
     Args:
-        max_age_ms: how long defaults and ancestors are believed; 0 reads them every time.
-        refusal_age_ms: how long a refusal answers for the table; 0 asks it every time.
-        max_buckets: how many buckets are remembered.
-        max_aged: how many resources' defaults, and how many ancestors, are remembered.
+        max_age_ms: how long defaults and ancestors are believed, 30,000 by default; 0 reads them every time.
+        refusal_age_ms: how long a refusal answers for the table, 1,000 by default; 0 asks it every time.
+        max_buckets: how many buckets are remembered, 10,000 by default.
+        max_aged: how many resources' defaults, and how many ancestors, are remembered, 10,000 by default.
+
+    Raises:
+        InvalidRequest: for ages over an hour and sizes under 1.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class Knowledge:
         max_buckets: int = DEFAULT_MAX_BUCKETS,
         max_aged: int = DEFAULT_MAX_AGED,
     ) -> None:
-        """Start knowing nothing. Raises :class:`InvalidRequest` for ages over an hour and sizes under 1."""
+        """Start knowing nothing."""
         self._max_age_ms = check_integer("max_age_ms", max_age_ms, 0, HOUR_MS)
         self._refusal_age_ms = check_integer("refusal_age_ms", refusal_age_ms, 0, HOUR_MS)
         check_integer("max_buckets", max_buckets, 1, _MAX_ENTRIES)

@@ -50,7 +50,8 @@ class Lease:
     by which any process of the same actor can end it (:meth:`Limiter.lease`), exactly once.
 
     Attributes:
-        entity_id: who spent. resource: what.
+        entity_id: who spent.
+        resource: what.
         degraded: the table did not answer and the limiter was told to allow: nothing was spent.
     """
 
@@ -89,7 +90,7 @@ class Lease:
 
     @property
     def expires_at_ms(self) -> int | None:
-        """When a durable lease expires, as granted; None where it does not."""
+        """When a durable lease expires, as granted, in ms since 1970; None where it does not."""
         return next((grant.lease.ends_at_ms for grant in self._grants if grant.lease is not None), None)
 
     @property

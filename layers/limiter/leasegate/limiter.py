@@ -17,7 +17,8 @@ class Limiter(Spender, Administrator):
         repository: where the table is, a ``DynamoRepository`` or a ``MemoryRepository``.
         clock: returns the time since 1970 in ms. Clocks that differ by d ms admit at most the refill of d ms more.
         knowledge: what is remembered, how much and how long.
-        timeout_ms: the time for all round trips of one call, repetitions included; no call outlasts it.
+        timeout_ms: the time for all round trips of one call, repetitions included, 2,000 by default; no call
+            outlasts it.
         on_unavailable: what an acquire does when the table does not answer in that time; see :class:`Spender`.
-        actor: who is behind a change, and whose leases and keys are meant, where a call does not say so.
+        actor: who is behind a change, and whose leases and keys are meant, where a call does not say so; ``"library"`` by default.
     """

@@ -33,6 +33,13 @@ class Limit:
     A concurrency limit (:meth:`concurrent`) has a ``lease_ms`` in place of amount and period: at most ``capacity``
     leases at a time, each for so long unless it is renewed. All integers; a field out of range raises
     :class:`InvalidRequest` that names it.
+
+    Attributes:
+        name: 1 to 32 characters of ``a-z 0-9 _ -``.
+        capacity: the burst: tokens that can be there at once, 1 to 10^12; or leases at a time, 1 to 1,000.
+        amount: tokens that come back in a period, 1 to 10^12; 0 for a concurrency limit.
+        period_ms: the period in ms, to 366 days; 0 for a concurrency limit.
+        lease_ms: how long a lease keeps its place, in ms, whole seconds to a day; 0 for tokens.
     """
 
     name: str

@@ -45,7 +45,7 @@ def carry_segment(recorder: Recorder) -> Carry:
 
 
 def record_calls(client: DynamoDBClient, recorder: Recorder) -> None:
-    """Have a client's calls recorded as what they are.
+    """Have a client's calls recorded by a recorder, ``xray_recorder``, as what they are.
 
     A condition that did not hold is an answer, and to be throttled is no fault. The SDK marks any 4xx as error and
     fault, with the exception as its cause, only after the call. So both are noticed at the reply, by its code, and

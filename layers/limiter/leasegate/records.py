@@ -21,7 +21,12 @@ LEVELS: Final[tuple[Level, ...]] = ("entity_resource", "entity", "resource", "sy
 
 @dataclass(frozen=True, slots=True)
 class Listing[T]:
-    """One page. ``cursor`` leads to the next one; None says that this is the last."""
+    """One page of a list.
+
+    Attributes:
+        items: what is on it.
+        cursor: leads to the next page, given to the same method; None says that this is the last.
+    """
 
     items: tuple[T, ...]
     cursor: str | None
@@ -29,7 +34,7 @@ class Listing[T]:
 
 @dataclass(frozen=True, slots=True)
 class EntityRecord:
-    """An entity.
+    """An entity; times are ms since 1970.
 
     Attributes:
         entity_id: who.
@@ -38,7 +43,7 @@ class EntityRecord:
         metadata: the caller's own, strings by name.
         created_at_ms: when it was created; None where it only has limits, buckets or a state.
         disabled_at_ms: when it was disabled; None where it is not.
-        disabled_resources: when it was disabled for single resources, in ms.
+        disabled_resources: when it was disabled for single resources, by resource.
         children: how many entities are right below.
         buckets: how many resources it has buckets for.
         is_being_deleted: its deletion has begun, and not ended.
@@ -60,7 +65,12 @@ class EntityRecord:
 
 @dataclass(frozen=True, slots=True)
 class EntityLimits:
-    """An entity's limits for one resource, or (None) for all that it has no limits for."""
+    """Limits that are set on an entity.
+
+    Attributes:
+        resource: what for; None for all resources that it has no other limits for.
+        limits: the limits, in the order of their names.
+    """
 
     resource: str | None
     limits: tuple[Limit, ...]
@@ -68,7 +78,13 @@ class EntityLimits:
 
 @dataclass(frozen=True, slots=True)
 class ResourceRecord:
-    """A resource: its defaults (none: empty), and when it was disabled for everybody."""
+    """A resource.
+
+    Attributes:
+        resource: which.
+        limits: its defaults; empty where there are none.
+        disabled_at_ms: when it was disabled for everybody, in ms since 1970; None where it is not.
+    """
 
     resource: str
     limits: tuple[Limit, ...]
@@ -79,8 +95,12 @@ class ResourceRecord:
 class BucketRecord:
     """A bucket as it stands.
 
-    ``source`` is the level that its limits came from, ``"inline"`` for limits given with a call, ``"stale"`` where
-    they changed since it was last used, ``"disabled"`` where it refuses everything.
+    Attributes:
+        entity_id: whose.
+        resource: what for.
+        source: the level that its limits came from, ``"inline"`` for limits given with a call, ``"stale"`` where
+            they changed since it was last used, ``"disabled"`` where it refuses everything.
+        states: what each limit has left, by name.
     """
 
     entity_id: str
@@ -94,7 +114,8 @@ class Resolution:
     """Which limits hold for an entity and a resource, and why.
 
     Attributes:
-        entity_id: who. resource: what.
+        entity_id: who.
+        resource: what.
         level: the level that wins; None where none has limits, so that those given with a call hold.
         limits: its limits.
         levels: the limits of every level that has any.
@@ -131,7 +152,7 @@ class AuditRecord:
     Attributes:
         scope: what was changed: ``"system"``, ``"resource:{id}"`` or ``"entity:{id}"``.
         id: names the change among those of the same ms.
-        at_ms: when.
+        at_ms: when, in ms since 1970.
         actor: who.
         action: what was done, such as ``"set_limits"``.
         resource: the resource of an entity that it was done for; None for all.
@@ -151,7 +172,14 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """How far the deletion of an entity has come; the counts are those of this call."""
+    """How far the deletion of an entity has come; the counts are those of this call.
+
+    Attributes:
+        is_complete: nothing is left of it. If not, call again.
+        limits: levels of limits that were deleted.
+        buckets: buckets that were deleted.
+        children_moved: children that now are its parent's.
+    """
 
     is_complete: bool
     limits: int = 0
@@ -164,7 +192,8 @@ class SweepReport:
     """What a sweep found among the leases that expire.
 
     Attributes:
-        released: leases whose tokens were given back. kept: those whose tokens stay spent.
+        released: leases whose tokens were given back.
+        kept: those whose tokens stay spent.
         failed: those that could not be ended; the next sweep meets them again.
         is_complete: no lease was left over whose time had come.
         next_at_ms: when the next lease expires, of those that were seen; None where there was none.
@@ -183,7 +212,8 @@ class BackfillReport:
 
     Attributes:
         status: ``"in_progress"``: call again with the same arguments, to go on from the checkpoint.
-        scanned: items looked at. found: resources that have defaults.
+        scanned: items looked at.
+        found: resources that have defaults.
         added: names that were missing in the registry; in a dry run, that are.
         removed: names without defaults that were taken out; in a dry run, that would be.
         checkpoint: where it goes on: ``segments`` in all, ``segments_done`` of them, which is left out where there
@@ -221,9 +251,11 @@ class UsageRecord:
     """What an entity spent of a resource in one window of time, by the clocks of those who spent.
 
     Attributes:
-        entity_id: who. resource: what.
+        entity_id: who.
+        resource: what.
         window: ``"minute"``, ``"hour"``, ``"day"`` or ``"month"``, in UTC.
-        start_ms: when the window begins. end_ms: when the next one does.
+        start_ms: when the window begins, in ms since 1970.
+        end_ms: when the next one does.
         grants: how many acquires were granted.
         limits: what was spent of each limit, by name.
         counted_at_ms: the time of the latest change that is counted.
@@ -256,7 +288,8 @@ class CountReport:
 
     Attributes:
         records: how many there were.
-        groups: the buckets and windows that they fell into. writes: the writes that were sent for them.
+        groups: the buckets and windows that they fell into.
+        writes: the writes that were sent for them.
         duplicates: records that had been counted before.
         expired: records that are older than anything that is kept.
         failures: why records could not be counted, by their place; they are to be sent again.

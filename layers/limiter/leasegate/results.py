@@ -19,7 +19,7 @@ class LeaseEnd:
         outcome: ``"settled"``, ``"released"`` or ``"expired"``; what an adjustment under a key leaves is
             ``"adjusted"``.
         consumed: the tokens that the lease's entity really spent, by limit name.
-        at_ms: when it ended.
+        at_ms: when it ended, in ms since 1970.
         is_repeated: it had ended before, and this is how.
     """
 
@@ -31,7 +31,7 @@ class LeaseEnd:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """Until when a lease may go on.
+    """Until when a lease may go on, in ms since 1970.
 
     Attributes:
         expires_at_ms: when the lease itself expires; None for one that does not.
@@ -44,7 +44,12 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class Adjusted:
-    """What is left after an adjustment; ``is_replayed`` where it was made before, under the same key."""
+    """What is left after an adjustment.
+
+    Attributes:
+        availability: what every limit has left.
+        is_replayed: it was made before, under the same key.
+    """
 
     availability: Availability
     is_replayed: bool

@@ -52,12 +52,13 @@ class Spender(Session):
         repository: where the table is, a ``DynamoRepository`` or a ``MemoryRepository``.
         clock: returns the time since 1970 in ms. Clocks that differ by d ms admit at most the refill of d ms more.
         knowledge: what is remembered, how much and how long.
-        timeout_ms: the time for all round trips of one call, repetitions included; no call outlasts it.
+        timeout_ms: the time for all round trips of one call, repetitions included, 2,000 by default; no call
+            outlasts it.
         on_unavailable: what an acquire does when the table does not answer in that time: raise the
             :class:`StoreError`, allow (a lease that spent nothing, ``lease.degraded``) or refuse
             (:class:`RateLimitExceeded` without refusals). Allowing and refusing are logged as warnings, with the
             entity and the resource. Missing permissions always raise.
-        actor: whose leases and keys are meant where a call does not say so.
+        actor: whose leases and keys are meant where a call does not say so; ``"library"`` by default.
     """
 
     def __init__(

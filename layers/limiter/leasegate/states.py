@@ -42,7 +42,12 @@ class LimitState:
 
 
 class Refusal(NamedTuple):
-    """A limit that refused, and whose it is."""
+    """A limit that refused, and whose it is.
+
+    Attributes:
+        entity_id: whose limit: the one that asked, or an ancestor.
+        state: the limit, and what it has left.
+    """
 
     entity_id: str
     state: LimitState
@@ -51,7 +56,10 @@ class Refusal(NamedTuple):
 class Availability(Mapping[str, LimitState]):
     """The limits of an entity for a resource: a mapping of limit name to :class:`LimitState`.
 
-    ``ancestors`` gives the same for each level above, nearest first; a level without limits is empty.
+    Attributes:
+        entity_id: whose limits.
+        resource: for what.
+        ancestors: the same for each level above, nearest first; a level without limits is empty.
     """
 
     __slots__ = ("_states", "ancestors", "entity_id", "resource")

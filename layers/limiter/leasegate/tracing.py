@@ -37,8 +37,14 @@ _FUNCTION: Final = "AWS::Lambda::Function"
 class Span:
     """Something that took time and is no call to DynamoDB: a function, its handler, a gateway, another service.
 
-    Times are seconds since 1970; ``origin`` is what a segment ran on, such as AWS::Lambda::Function. Whatever
-    answered with a 4xx has not failed: a refused request is one.
+    Attributes:
+        name: what it is called.
+        start_s: when it began, in seconds since 1970.
+        end_s: when it ended.
+        id: what its parts name as their ``parent_id``.
+        parent_id: what it is a part of.
+        origin: what a segment ran on, such as ``AWS::Lambda::Function``.
+        is_failed: it failed. Whatever answered with a 4xx has not: a refused request is one.
     """
 
     name: str
@@ -52,9 +58,16 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to DynamoDB with all its attempts; ``step``, from 1, is its place in the longest chain up to it.
+    """A call to DynamoDB with all its attempts.
 
-    Times are seconds since 1970; ``parent_id`` is the span that made the call.
+    Attributes:
+        operation: what was asked, such as ``UpdateItem``.
+        start_s: when the first attempt began, in seconds since 1970.
+        end_s: when the last one ended.
+        step: its place in the longest chain of calls up to it, from 1.
+        attempts: how many requests were sent.
+        verdict: how it ended: ``"answered"``, ``"refused"`` by a condition, or ``"failed"``.
+        parent_id: the span that made the call.
     """
 
     operation: str
@@ -68,15 +81,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What became of one request. Calls and spans stand in the order in which they began."""
+    """What became of one request. Calls and spans stand in the order in which they began.
+
+    Attributes:
+        trace_id: X-Ray's id of it.
+        calls: what was asked of DynamoDB.
+        spans: what else took time.
+        annotations: what the functions noted of the request.
+        is_complete: everything that began has ended, so far as is known.
+    """
 
     trace_id: str
     calls: tuple[Call, ...]
     spans: tuple[Span, ...]
     annotations: Mapping[str, str | float | bool]
-    """What the functions noted of the request."""
     is_complete: bool
-    """Whether everything that began has ended, so far as is known."""
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -141,7 +160,7 @@ def read_traces(documents: Iterable[Document | str]) -> tuple[Trace, ...]:
     """Return the traces of documents that may come in any order, twice, nested or each by itself.
 
     The traces stand in the order in which they began. For what X-Ray cannot have written it raises
-    :class:`~leasegate.errors.InvalidRequest`, which names the document and the field.
+    :class:`InvalidRequest`, which names the document and the field.
     """
     known: dict[str, dict[str, Document]] = {}
     for place, document in enumerate(documents):

@@ -25,10 +25,12 @@ class Administrator(
 ):
     """Administers one table; it cannot spend. Safe to share between threads.
 
+    What lists takes a ``page_size`` of 1 to 1,000, 100 by default, and the ``cursor`` of the page before.
+
     Args:
         repository: where the table is, a ``DynamoRepository`` or a ``MemoryRepository``.
         clock: returns the time since 1970 in ms.
         knowledge: what is remembered.
-        timeout_ms: the time for all round trips of one call, repetitions included.
-        actor: who is behind a change that does not say so itself.
+        timeout_ms: the time for all round trips of one call, repetitions included, 2,000 by default.
+        actor: who is behind a change that does not say so itself; ``"library"`` by default.
     """

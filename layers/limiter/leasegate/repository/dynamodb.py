@@ -65,6 +65,17 @@ class DynamoRepository:
     That a repetition is harmless is for the operation to ensure (a request id in its condition, a transaction's
     token). So a client whose own retries are on works too, but it repeats out of the repository's sight, and a
     failure to connect may hide an attempt that was applied. Use :func:`client_config`.
+
+    Args:
+        client: a boto3 client, which may be shared among threads.
+        table_name: the table.
+        observer: called once for each round trip: the operations, their outcomes, start and end in ns.
+        max_workers: how many calls are made side by side at most, besides the caller's own.
+        carry: hands a thread's context to the workers; a tracer that keeps its place in thread-local storage gives
+            its own (:func:`~leasegate.recording.carry_segment`).
+        sleep: waits, in seconds. This and the next two are the world's, unless a test brings its own.
+        draw: returns 0 to 1, for jitter.
+        monotonic_ns: a clock that is never set.
     """
 
     def __init__(
@@ -79,12 +90,7 @@ class DynamoRepository:
         draw: Callable[[], float] = random.random,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Speak to a table through a client, which may be shared among threads.
-
-        ``observer`` is called once for each round trip. ``carry`` hands a thread's context to the workers: a
-        tracer that keeps its place in thread-local storage gives its own. ``sleep`` (seconds), ``draw`` (0 to
-        1, for jitter) and ``monotonic_ns`` are the world's, unless a test brings its own.
-        """
+        """Send nothing yet; the first round trip is the first to touch the table."""
         bound_attempts(client)
         check_answers(client)
         self._desk = Desk(client, table_name)

@@ -44,14 +44,19 @@ _TOKENS_REMEMBERED: Final = 10_000
 class MemoryRepository:
     """Execute operations as DynamoDB would, on items in memory; safe to share among threads.
 
+    ``Limiter(MemoryRepository())`` is a limiter that needs no table, and decides alike: for tests of your own.
+
     The operations of one round trip are applied one after another under one lock, so a round trip is atomic
     here, which it is not in DynamoDB. Items are replaced, never changed, so outcomes share them without copies;
     whoever receives one must not change it. Transaction tokens are remembered by number (the last 10,000),
     where DynamoDB remembers them for 10 minutes.
+
+    Args:
+        observer: called once for each round trip: the operations, their outcomes, start and end in ns.
     """
 
     def __init__(self, *, observer: Observer | None = None) -> None:
-        """Start with an empty table; ``observer`` is called once for each round trip."""
+        """Start with an empty table."""
         self._observer = observer
         self._items: dict[Key, Item] = {}
         self._transactions: OrderedDict[str, tuple[Action, ...]] = OrderedDict()
