@@ -40,7 +40,7 @@ from leasegate.stream import StreamRecord, is_named, sequence_number
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
 from leasegate_lambda.queue import SEND_MS, DeadLetters, connect_queue
-from leasegate_lambda.table import connect, open_table, round_trips
+from leasegate_lambda.table import add_metrics, connect, count_anew, open_table, round_trips
 from leasegate_lambda.tracing import open_tracer
 from leasegate_lambda.usage import usage_plan
 
@@ -116,7 +116,7 @@ def bury(
 @metrics.log_metrics
 def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Count the records of a batch."""
-    round_trips.set(0)
+    count_anew()
     records: Sequence[StreamRecord] = ()
     time_left_ms = context.get_remaining_time_in_millis
     try:
@@ -130,7 +130,7 @@ def handler(event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         metrics.add_metric("UsageFailed", MetricUnit.Count, len(records))
         raise
     finally:
-        metrics.add_metric("UsageRoundTrips", MetricUnit.Count, round_trips.get())
+        add_metrics(metrics, "Usage")
         notes.note(round_trips=round_trips.get())
     failed = {place: str(error) for place, error in report.failures.items()}
     buried = 0

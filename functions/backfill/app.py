@@ -28,7 +28,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from leasegate import Administrator, InvalidRequest
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
-from leasegate_lambda.table import connect, open_table, round_trips
+from leasegate_lambda.table import add_metrics, connect, count_anew, open_table, round_trips
 from leasegate_lambda.tracing import open_tracer
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_options(event: object) -> dict[str, Any]:
 @metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> dict[str, Any]:
     """Run the backfill for as long as there is time."""
-    round_trips.set(0)
+    count_anew()
     try:
         options = read_options(event)
         report = administrator().backfill_registry(**options, time_left_ms=context.get_remaining_time_in_millis)
@@ -81,7 +81,7 @@ def handler(event: object, context: LambdaContext) -> dict[str, Any]:
         metrics.add_metric(verdict, MetricUnit.Count, 1)
         raise
     finally:
-        metrics.add_metric("BackfillRoundTrips", MetricUnit.Count, round_trips.get())
+        add_metrics(metrics, "Backfill")
         notes.note(round_trips=round_trips.get())
     notes.note(outcome=report.status, scanned=report.scanned)
     answer = asdict(report)

@@ -27,7 +27,7 @@ from leasegate.session import ANSWER_MARGIN_MS, wall_clock_ms
 from leasegate.sweeper import STEP_MS, Sweeper
 from leasegate_lambda.annotations import Annotations
 from leasegate_lambda.logs import open_log
-from leasegate_lambda.table import connect, new_knowledge, open_table, round_trips
+from leasegate_lambda.table import add_metrics, connect, count_anew, new_knowledge, open_table, round_trips
 from leasegate_lambda.tracing import open_tracer
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def keep_sweeping(
 @metrics.log_metrics
 def handler(_event: object, context: LambdaContext) -> dict[str, Any]:
     """End leases for as long as this invocation is the one to do it."""
-    round_trips.set(0)
+    count_anew()
     try:
         report = keep_sweeping(sweeper(), context.get_remaining_time_in_millis)
     except Exception:
         metrics.add_metric("SweepFailed", MetricUnit.Count, 1)
         raise
     finally:
-        metrics.add_metric("SweepRoundTrips", MetricUnit.Count, round_trips.get())
+        add_metrics(metrics, "Sweep")
         notes.note(round_trips=round_trips.get())
     for name, count in {"Released": report.released, "Kept": report.kept, "Failed": report.failed}.items():
         metrics.add_metric(f"Leases{name}", MetricUnit.Count, count)

@@ -116,9 +116,9 @@ def chunked(body: bytes, *, ends_well: bool = True) -> bytes:
     return head + chunks + (b"0\r\n\r\n" if ends_well else b"1f\r\n")
 
 
-def last(body: bytes) -> bytes:
-    """Write an answer after which there will be none."""
-    return message(body).replace(b"Connection: keep-alive", b"Connection: close")
+def last(answer: bytes) -> bytes:
+    """Make an answer say that it is the last of its connection."""
+    return answer.replace(b"Connection: keep-alive", b"Connection: close")
 
 
 def without_length(body: bytes) -> bytes:
@@ -132,7 +132,7 @@ PLAYS: Final[dict[str, Play]] = {
     "the connection is closed half": half_closes,
     "silence": hangs,
     "500": sends(error("InternalServerError", "500 Internal Server Error")),
-    "500 that goes": sends(error("InternalServerError", "500 Internal Server Error"), ends=True),
+    "500 that goes": sends(last(error("InternalServerError", "500 Internal Server Error")), ends=True),
     "503 with a page": sends(message(b"<html><body>no</body></html>", "503 Service Unavailable")),
     "503 without a body": sends(message(b"", "503 Service Unavailable")),
     "throttled": sends(error("ProvisionedThroughputExceededException")),
@@ -171,7 +171,7 @@ PLAYS: Final[dict[str, Play]] = {
     "a refusal in small pieces": trickles(message(REFUSAL, "400 Bad Request")),
     "a refusal": sends(message(REFUSAL, "400 Bad Request")),
     "a cancellation": sends(message(CANCELLATION, "400 Bad Request")),
-    "the last of its connection": sends(last(ANSWER), ends=True),
+    "the last of its connection": sends(last(message(ANSWER)), ends=True),
     "well": sends(message(ANSWER)),
 }
 """What may become of a request, by name."""
@@ -184,6 +184,7 @@ class Stage:
         """Begin with an empty script: everything goes well."""
         self._lock = threading.Lock()
         self._script: list[Play] = []
+        self._open: set[socket.socket] = set()
         self.requests = 0
         self.connections = 0
 
@@ -197,6 +198,7 @@ class Stage:
         """Treat one connection."""
         with self._lock:
             self.connections += 1
+            self._open.add(connection)
         while receive(connection):
             with self._lock:
                 self.requests += 1
@@ -204,9 +206,16 @@ class Stage:
             if not play(connection):
                 return
 
+    def end(self) -> None:
+        """Hang up on whoever is still there: urllib3 leaves some connections to the garbage collector."""
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
 
 @contextlib.contextmanager
 def playing(stage: Stage) -> Iterator[str]:
     """Serve a stage; the value is its endpoint."""
     with server(stage.serve) as endpoint:
         yield endpoint
+        stage.end()

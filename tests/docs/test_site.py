@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 import leasegate
-from leasegate.administration.session import DEFAULT_ACTOR, DEFAULT_PAGE_SIZE, DEFAULT_TIMEOUT_MS, MAX_PAGE_SIZE
 from leasegate.knowledge import (
     DEFAULT_MAX_AGE_MS,
     DEFAULT_MAX_AGED,
@@ -22,6 +21,7 @@ from leasegate.knowledge import (
     DEFAULT_REFUSAL_AGE_MS,
     Knowledge,
 )
+from leasegate.session import DEFAULT_ACTOR, DEFAULT_PAGE_SIZE, DEFAULT_TIMEOUT_MS, MAX_PAGE_SIZE
 from scripts.toolchain import MKDOCS, ROOT
 
 # Its other tags name Python's own functions, for emoji and the like, which this file does without.

@@ -47,7 +47,7 @@ class Lease:
     what it spent, and holds its places until they lapse. Safe to share between threads.
 
     A durable lease (``durable=True``, or under an idempotency key) is stored with what it spent: it has an ``id``
-    by which any process of the same actor can end it (:meth:`Limiter.lease`), exactly once.
+    by which any process of the same actor can end it (:meth:`Spender.lease`), exactly once.
 
     Attributes:
         entity_id: who spent.

@@ -20,5 +20,6 @@ class Limiter(Spender, Administrator):
         timeout_ms: the time for all round trips of one call, repetitions included, 2,000 by default; no call
             outlasts it.
         on_unavailable: what an acquire does when the table does not answer in that time; see :class:`Spender`.
-        actor: who is behind a change, and whose leases and keys are meant, where a call does not say so; ``"library"`` by default.
+        actor: who is behind a change, and whose leases and keys are meant, where a call does not say so;
+            ``"library"`` by default.
     """

@@ -23,7 +23,7 @@ _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class AcquireRequest:
-    """One of many acquires; the fields are the arguments of :meth:`Limiter.acquire`."""
+    """One of many acquires; the fields are the arguments of :meth:`Spender.acquire`."""
 
     entity_id: str
     resource: str

@@ -9,12 +9,12 @@ such a client but what it imports for S3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.loaders import Loader
 from botocore.session import Session
 
-from leasegate.repository.dynamodb import client_config
+from leasegate.repository import client as repository_client
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,8 +28,7 @@ def dynamodb_client(endpoint_url: str | None) -> DynamoDBClient:
     session = Session()
     by_rule = not any(session.get_config_variable(name) for name in _VARIANTS)
     session.register_component("data_loader", OneService(by_rule=by_rule))
-    client = session.create_client("dynamodb", endpoint_url=endpoint_url, config=client_config())
-    return cast("DynamoDBClient", client)
+    return repository_client.dynamodb_client(session=session, endpoint_url=endpoint_url)
 
 
 class OneService(Loader):

@@ -24,7 +24,7 @@ from leasegate.http.routing import RouteNotFound, RouteTable
 from leasegate.session import ANSWER_MARGIN_MS
 
 from .annotations import Annotations, verdict_of
-from .table import round_trips
+from .table import add_metrics, count_anew, round_trips
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
@@ -71,7 +71,7 @@ class Service:
 
     def __call__(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer one event."""
-        round_trips.set(0)
+        count_anew()
         try:
             request = self._read(event, context)
             self._notes.note(operation=request.route.operation)
@@ -106,7 +106,7 @@ class Service:
     def _write(self, reply: Reply) -> dict[str, Any]:
         reply = reply.with_round_trips(round_trips.get())
         self._notes.note(verdict=verdict_of(reply.counted), status=reply.status, round_trips=round_trips.get())
-        self._metrics.add_metric(f"{self._prefix}RoundTrips", MetricUnit.Count, round_trips.get())
+        add_metrics(self._metrics, self._prefix)
         for name, count in Counter(reply.counted).items():
             self._metrics.add_metric(self._prefix + name, MetricUnit.Count, count)
         return {

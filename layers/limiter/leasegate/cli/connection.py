@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import InvalidRequest, StoreUnavailable
 from ..limiter import Limiter
 from .services import Client, Services
 
 if TYPE_CHECKING:
+    import boto3
     from botocore.config import Config
 
     from .session import Settings
@@ -27,9 +28,11 @@ def connect(settings: Settings) -> Iterator[Limiter]:
     if settings.table is None:
         raise InvalidRequest("--table", "is required: which table? LEASEGATE_TABLE may say it too")
     # Imported here: help, and mistakes in what was typed, are told without waiting for the SDK.
-    from ..repository.dynamodb import DynamoRepository, client_config
+    from ..repository.dynamodb import DynamoRepository, dynamodb_client
 
-    with DynamoRepository(_client(settings, "dynamodb", client_config()), settings.table) as repository:
+    with _configured():
+        client = dynamodb_client(session=_session(settings), endpoint_url=settings.endpoint_url)
+    with DynamoRepository(client, settings.table) as repository:
         yield Limiter(repository, timeout_ms=TIMEOUT_MS, actor=settings.actor)
 
 
@@ -54,11 +57,25 @@ def connect_services(settings: Settings) -> Iterator[Services]:
 
 
 def _client(settings: Settings, name: str, config: Config) -> Client:
+    with _configured():
+        service: Any = name  # boto3's types name all services
+        return cast(
+            "Client", _session(settings).client(service, endpoint_url=settings.endpoint_url, config=config)
+        )
+
+
+def _session(settings: Settings) -> boto3.Session:
     import boto3
+
+    return boto3.Session(profile_name=settings.profile, region_name=settings.region)
+
+
+@contextmanager
+def _configured() -> Iterator[None]:
+    """Say of the environment and the profile what is wrong with them."""
     from botocore.exceptions import BotoCoreError
 
     try:
-        session: Any = boto3.Session(profile_name=settings.profile, region_name=settings.region)
-        return session.client(name, endpoint_url=settings.endpoint_url, config=config)
+        yield
     except (BotoCoreError, ValueError) as error:
         raise InvalidRequest("connection", str(error)) from error

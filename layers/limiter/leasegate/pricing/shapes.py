@@ -22,9 +22,9 @@ from ..flows.tickets import write_ticket
 from ..knowledge import Recent
 from ..limits import Limit, Limits, index_limits
 from ..operations import Item, Key, Put
-from ..records import LeaseEnd
 from ..repository.memory import MemoryRepository
 from ..requesting import AcquireRequest, ask_for
+from ..results import LeaseEnd
 from ..schema import Bucket
 from ..windows import UsagePlan, Window
 

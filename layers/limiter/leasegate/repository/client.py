@@ -46,7 +46,7 @@ def client_config(
 
 def dynamodb_client(
     *,
-    session: boto3.Session | None = None,
+    session: boto3.Session | botocore.session.Session | None = None,
     direct: bool | None = None,
     config: Config | None = None,
     **options: Any,  # noqa: ANN401 - boto3's
@@ -61,7 +61,7 @@ def dynamodb_client(
     (:mod:`leasegate.repository.direct`), at a tenth of the processor time.
 
     Args:
-        session: where credentials and region come from; without one, a new one of botocore's, as in a new process.
+        session: where credentials and region come from; without one, a new session of botocore's.
         direct: whether there is a direct path. By default there is, unless the environment variable
             ``LEASEGATE_DIRECT`` is ``off``.
         config: other settings; they outweigh those of :func:`client_config`.
@@ -70,13 +70,11 @@ def dynamodb_client(
     settings = client_config() if config is None else client_config().merge(config)
     if direct is None:
         direct = os.environ.get(SWITCH) != "off"
-    events: Any
-    create: Any
-    if session is None:
-        own = botocore.session.Session()
-        events, create = own.get_component("event_emitter"), own.create_client
+    speaker: Any = botocore.session.Session() if session is None else session
+    if isinstance(speaker, botocore.session.Session):
+        events, create = speaker.get_component("event_emitter"), speaker.create_client
     else:
-        events, create = session.events, session.client
+        events, create = speaker.events, speaker.client
     if direct:
         events.register(_CREATING, _go_directly)
     try:

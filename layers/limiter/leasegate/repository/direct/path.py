@@ -71,6 +71,7 @@ class DirectPath:
     def obstacle(self, operation: str) -> str | None:
         """Return why requests of an operation take botocore's own path; None if they go directly."""
         if self._missing is not None:
+            self._detours += 1
             return self._missing
         registered = self._client.meta.events._emitter._lookup_cache  # noqa: SLF001 - a new one with each change
         if registered is not self._seen:
@@ -85,7 +86,10 @@ class DirectPath:
             return found
 
     def take_detours(self) -> int:
-        """Return how many calls botocore had to finish since this was last asked."""
+        """Return how many calls botocore had to finish, or to make whole, since this was last asked.
+
+        Those that somebody's listener or a proxy keeps from going directly are not counted: that is as was meant.
+        """
         detours, self._detours = self._detours, 0
         return detours
 
