@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, get_args
 
-import boto3
-
 from leasegate import Limit, Limiter, RateLimitExceeded, StoreError
-from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.repository.dynamodb import DynamoRepository, client_config, dynamodb_client
 from leasegate.schema import bucket_key, used_attribute
 from leasegate.spender import OnUnavailable
 from scripts import template
@@ -148,8 +146,7 @@ def _ask(limiter: Limiter, entity_id: str) -> str:
 
 
 def _client(endpoint_url: str, config: Config) -> DynamoDBClient:
-    return boto3.client(
-        "dynamodb",
+    return dynamodb_client(
         endpoint_url=endpoint_url,
         region_name="us-east-1",
         aws_access_key_id="local",

@@ -187,6 +187,7 @@ class Stage:
         self._open: set[socket.socket] = set()
         self.requests = 0
         self.connections = 0
+        self.last_request = b""
 
     def set(self, *plays: Play) -> None:
         """Begin a script, and count anew."""
@@ -199,9 +200,10 @@ class Stage:
         with self._lock:
             self.connections += 1
             self._open.add(connection)
-        while receive(connection):
+        while request := receive(connection):
             with self._lock:
                 self.requests += 1
+                self.last_request = request
                 play = self._script.pop(0) if self._script else PLAYS["well"]
             if not play(connection):
                 return

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-import boto3
 import pytest
+from botocore.config import Config
 
 from leasegate.errors import StoreError, StoreThrottled, StoreUnavailable
 from leasegate.operations import (
@@ -25,9 +25,10 @@ from leasegate.operations import (
     Transact,
     Update,
 )
-from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
 from tests.faults.faults import Dice, Fault
 from tests.faults.proxy import FaultyProxy, faulty
+from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
     from tests.fixtures.dynamodb import Table
@@ -68,9 +69,8 @@ class Asker:
         self.proxy = proxy
         self._table = table
         self._repeats = False
-        client = boto3.client(
-            "dynamodb", endpoint_url=proxy.url, config=client_config(connect_timeout_s=5, read_timeout_s=0.5)
-        )
+        config = Config(connect_timeout=5, read_timeout=0.5)
+        client = unmocked(dynamodb_client(endpoint_url=proxy.url, config=config))
         self.repository = DynamoRepository(
             client,
             table.name,

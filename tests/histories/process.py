@@ -17,14 +17,15 @@ from functools import partial
 from random import Random
 from typing import Final
 
-import boto3
+from botocore.config import Config
 
 from leasegate import Limiter
-from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
 from leasegate.session import wall_clock_ms
 from tests.histories.accounts import Account
 from tests.histories.spender import TIMEOUT_MS, Spender, total
 from tests.histories.witness import Witness
+from tests.unmocked import unmocked
 
 HUNG_S: Final = 2
 """How long a client waits for an answer; no busy machine takes so long for one."""
@@ -69,11 +70,8 @@ class Report:
 
 def run(plan: Plan) -> Report:
     """Spend as planned, until all threads have ended."""
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=plan.endpoint_url,
-        config=client_config(connect_timeout_s=10, read_timeout_s=HUNG_S),
-    )
+    config = Config(connect_timeout=10, read_timeout=HUNG_S)
+    client = unmocked(dynamodb_client(endpoint_url=plan.endpoint_url, config=config))
     spenders: list[Spender] = []
     clock, luck = Clock(), Random(plan.seed)
     with ExitStack() as stack:

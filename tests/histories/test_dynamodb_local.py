@@ -19,7 +19,7 @@ import pytest
 
 from leasegate import Limiter
 from leasegate.aggregator import Aggregator
-from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.repository.dynamodb import DynamoRepository, client_config, dynamodb_client
 from scripts.toolchain import ROOT
 from tests.faults.faults import Dice, Fault, Rates
 from tests.faults.proxy import FaultyProxy, faulty
@@ -28,6 +28,7 @@ from tests.histories.books import FOLLOWED, Balance, Books, balance, batches, ch
 from tests.histories.population import RESOURCE, populate
 from tests.histories.process import HUNG_S, Plan, run
 from tests.stream import read_stream
+from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
     from leasegate.stream import StreamRecord
@@ -98,7 +99,8 @@ def check(
 def count_usage(table: Table, proxy: FaultyProxy, records: list[StreamRecord], charged: Spent) -> None:
     """Count the stream in batches that overlap, on the same network, until each is counted; compare the totals."""
     of_buckets = [record for record in records if record["dynamodb"]["Keys"]["PK"]["S"].startswith("BUCKET#")]
-    client = boto3.client("dynamodb", endpoint_url=proxy.url, config=client_config(read_timeout_s=HUNG_S))
+    config = client_config(read_timeout_s=HUNG_S)
+    client = unmocked(dynamodb_client(endpoint_url=proxy.url, config=config))
     with DynamoRepository(client, table.name) as repository:
         for number, batch in enumerate(batches(of_buckets, 50, 10)):
             for _ in range(20):

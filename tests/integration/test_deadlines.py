@@ -12,14 +12,16 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore import exceptions as boto
+from botocore.config import Config
 
 from leasegate.errors import StoreUnavailable
 from leasegate.operations import Add, Applied, Failed, Get, Key, Operation, Update
-from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.repository.client import SWITCH
+from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
 from tests.listeners import full_backlog, hangs_up_within, http, receive, server
+from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +34,16 @@ ANSWER = http("200 OK", "{}", ends=False)
 LATE_S = 3.0
 
 
+@pytest.fixture(params=["on", "off"], autouse=True)
+def direct_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go the direct path, and then the SDK's own."""
+    monkeypatch.setenv(SWITCH, request.param)
+
+
 @contextlib.contextmanager
 def client(endpoint: str) -> Iterator[DynamoDBClient]:
-    config = client_config(connect_timeout_s=60, read_timeout_s=60)
-    client = boto3.client("dynamodb", endpoint_url=endpoint, config=config)
+    config = Config(connect_timeout=60, read_timeout=60)
+    client = unmocked(dynamodb_client(endpoint_url=endpoint, config=config))
     yield client
     client.close()
 

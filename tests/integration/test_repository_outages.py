@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
+from botocore.config import Config
 
 from leasegate.errors import StoreDenied, StoreError, StoreUnavailable
 from leasegate.operations import Add, BatchGet, Failed, Key, Operation, Update
-from leasegate.repository.dynamodb import DynamoRepository, client_config
+from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
 from tests.listeners import http, server
+from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,8 @@ READ = BatchGet((Key("a", "s"),))
 
 
 def client(endpoint: str) -> DynamoDBClient:
-    config = client_config(connect_timeout_s=0.5, read_timeout_s=0.1)
-    return boto3.client("dynamodb", endpoint_url=endpoint, config=config)
+    config = Config(connect_timeout=0.5, read_timeout=0.1)
+    return unmocked(dynamodb_client(endpoint_url=endpoint, config=config))
 
 
 def failure(endpoint: str, operation: Operation) -> StoreError:

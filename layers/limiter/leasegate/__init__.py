@@ -1,6 +1,6 @@
 """Leasegate: exact rate limiting on one DynamoDB table, one round trip for each decision.
 
-    limiter = Limiter(DynamoRepository(boto3.client("dynamodb"), "table"))
+    limiter = Limiter(DynamoRepository(dynamodb_client(), "table"))
     with limiter.acquire("key-1", "gpt-4", {"rpm": 1, "tpm": 500}) as lease:
         lease.adjust({"tpm": 312})
 

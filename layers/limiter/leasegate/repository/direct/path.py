@@ -52,7 +52,8 @@ class DirectPath:
         self._seen: object = None
         self._obstacles: dict[str, str | None] = {}
         self._ways: dict[tuple[str, object], Way | None] = {}
-        self._connections: dict[str, Connections] = {}
+        self.connections: dict[str, Connections] = {}
+        """Those that are open, by address."""
         self._detours = 0
         self._missing = missing(client)
         retries = self._client.meta.config.retries or {}
@@ -160,7 +161,7 @@ class DirectPath:
             session._setup_ssl_cert(pool, address, session._verify)  # noqa: SLF001 - as above
             return pool._new_conn()  # noqa: SLF001 - a pool's settings reach a connection in no other way
 
-        return self._connections.setdefault(
+        return self.connections.setdefault(
             address, Connections(new_connection, config.read_timeout, config.max_pool_connections)
         )
 
@@ -213,7 +214,7 @@ class DirectPath:
 
     def close_connections(self) -> None:
         """End the idle connections."""
-        for connections in list(self._connections.values()):
+        for connections in list(self.connections.values()):
             connections.close()
 
 

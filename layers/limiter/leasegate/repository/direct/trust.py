@@ -16,7 +16,7 @@ from botocore.client import BaseClient
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_METHODS: Final[Mapping[str, tuple[str, ...]]] = {
+METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "_make_api_call": ("self", "operation_name", "api_params"),
     "_emit_api_params": ("self", "api_params", "operation_model", "context"),
     "_resolve_endpoint_ruleset": ("self", "operation_model", "params", "request_context"),
@@ -25,7 +25,7 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Methods of botocore's client that the direct path calls or replaces, and their first parameters."""
 
-_ATTRIBUTES: Final = (
+ATTRIBUTES: Final = (
     "_request_signer._credentials",
     "_request_signer.region_name",
     "_request_signer.signing_name",
@@ -85,11 +85,11 @@ def missing(client: Any) -> str | None:  # noqa: ANN401 - any client
     """Return the first thing that the direct path needs of a client and does not find; None if it finds all."""
     if not hasattr(select, "poll"):
         return "select.poll"
-    for name, parameters in _METHODS.items():
+    for name, parameters in METHODS.items():
         method = getattr(BaseClient, name, None)
         if method is None or tuple(signature(method).parameters)[: len(parameters)] != parameters:
             return name
-    for path in _ATTRIBUTES:
+    for path in ATTRIBUTES:
         value = client
         for name in path.split("."):
             try:
