@@ -17,6 +17,8 @@ SAM = LOCAL / "tools" / "sam" / "bin" / "sam"
 MINISTACK_PYTHON = LOCAL / "tools" / "ministack" / "bin" / "python3.13"
 # Only tests need it: `make test` installs it.
 LAMBDA_PYTHON = LOCAL / "tools" / "lambda" / "bin" / "python3.13"
+# What `make peers` compares with.
+PEERS_PYTHON = LOCAL / "tools" / "peers" / "bin" / "python3.13"
 
 REGION = "us-east-1"
 # MiniStack's own root credentials; they open nothing else.
