@@ -25,8 +25,6 @@ from scripts.toolchain import PEERS_PYTHON, ROOT, emulated_account
 
 REQUESTS_MAX: Final = 1_000
 """How many requests of a case are made at most in all turns of a contestant, but for the first."""
-METERED_AT_ONCE: Final = 40
-"""How many requests that are made at once are metered; the meter takes its time."""
 _INTERPRETERS: Final = {LEASEGATE: sys.executable, ZAE_LIMITER: str(PEERS_PYTHON)}
 
 
@@ -39,11 +37,10 @@ class Crowd(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a contestant's answers to a case cost: a request in each turn, and ``metered`` requests together."""
+    """What a contestant's answers to a case cost: a request in each turn, and one alone, metered."""
 
     costs: list[Cost]
     usage: Usage
-    metered: int
 
 
 class Comparison(NamedTuple):
@@ -114,18 +111,18 @@ def measure(endpoint_url: str, turns: int, requests_in_turn: int = REQUESTS_MAX)
                 requests = min(case.requests, requests_in_turn)
                 costs = _take_turns(case, workers, min(turns, max(1, REQUESTS_MAX // requests)), requests)
                 measured[case] = {
-                    name: Measured(costs[name], *_meter(case, worker, meter)) for name, worker in workers.items()
+                    name: Measured(costs[name], _meter(case, worker, meter)) for name, worker in workers.items()
                 }
     return Comparison(measured, {name: worker.versions for name, worker in workers.items()})
 
 
-def _meter(case: Case, worker: Worker, meter: WireMeter) -> tuple[Usage, int]:
-    """Return what requests cost: one of a case, but some where several are made at once."""
-    entities = case.entities(0)[: 1 if case.threads == 1 else METERED_AT_ONCE]
+def _meter(case: Case, worker: Worker, meter: WireMeter) -> Usage:
+    """Return what one request costs; alone, for the meter takes its time, and others would give up meanwhile."""
+    entities = case.entities(0)[:1]
     worker.prepare(case, entities, is_metered=True)
     meter.take()
     worker.ask(case, entities, is_metered=True)
-    return meter.take(), len(entities)
+    return meter.take()
 
 
 def _take_turns(case: Case, workers: Mapping[str, Worker], turns: int, requests: int) -> Mapping[str, list[Cost]]:

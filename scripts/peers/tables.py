@@ -24,13 +24,12 @@ def render_costs(comparison: Comparison) -> str:
         for name in NAMES:
             own, peer = measured[name], measured[ZAE_LIMITER]
             usage = own.usage
-            units = [amount / own.metered for amount in (usage.calls, usage.write_units, usage.read_units)]
             pairs = list(zip(own.costs, peer.costs, strict=True))
             wall_ms = median([cost.wall_s for cost in own.costs]) * 1_000
             cpu_ms = median([cost.cpu_s for cost in own.costs]) * 1_000
             wall = median([cost.wall_s / other.wall_s for cost, other in pairs])
             cpu = median([cost.cpu_s / other.cpu_s for cost, other in pairs])
-            cells = [case.name, name, *[f"{number:.3g}" for number in units]]
+            cells = [case.name, name, str(usage.calls), str(usage.write_units), f"{usage.read_units:g}"]
             cells += [f"{wall_ms:.2f} ms", f"{wall:.2f}", f"{cpu_ms:.2f} ms", f"{cpu:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -21,7 +21,7 @@ from scripts.peers.contestant import Contestant, contestant
 
 WORKER: Final = "scripts.peers.worker"
 FIRST: Final = "first"
-"""Who asks before everybody else, so that no process is new."""
+"""Who asks before everybody else, so that no process is new, and what it knows of all entities has not run out."""
 
 
 class Order(NamedTuple):
@@ -57,6 +57,7 @@ def prepare(case: Case, entities: Sequence[str], asker: Contestant, other: Conte
                 _expect(first.ask(entity_id, case.resource, ONE), is_granted=True)
         if case.is_spent:
             _expect(other.ask(entity_id, case.resource, case.question), is_granted=True)
+    _expect(asker.ask(FIRST, case.resource, ONE), is_granted=True)
     if case.is_refused:
         for entity_id in entities:
             _expect(asker.ask(entity_id, case.resource, case.question), is_granted=False)

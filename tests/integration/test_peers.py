@@ -40,7 +40,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def test_every_case_costs_leasegate_what_it_must(run: Run) -> None:
     costs = {case.name: own[LEASEGATE].usage for case, own in run.comparison.cases.items()}
-    at_once = costs.pop("one of 200 that do not exist yet, asked for by 8 threads")
     assert costs == {
         "known bucket, granted": Usage(1, 0, 1),
         "known cascade of 2 levels, granted": Usage(2, 0, 2),
@@ -49,8 +48,8 @@ def test_every_case_costs_leasegate_what_it_must(run: Run) -> None:
         "bucket that another process made, granted": Usage(2, 6, 1),
         "bucket that does not exist yet": Usage(2, 6, 8),
         "the same, cascade of 2 levels": Usage(4, 10, 16),
+        "one of 200 that do not exist yet, asked for by 8 threads": Usage(3, 6, 9),
     }
-    assert at_once.calls > 0
 
 
 def test_every_turn_of_both_contestants_counts(run: Run) -> None:
