@@ -20,8 +20,6 @@ from scripts.peers.cases import AMPLE, CASES, ONE, Case
 from scripts.peers.contestant import Contestant, contestant
 
 WORKER: Final = "scripts.peers.worker"
-FIRST: Final = "first"
-"""Who asks before everybody else, so that no process is new, and what it knows of all entities has not run out."""
 
 
 class Order(NamedTuple):
@@ -44,7 +42,10 @@ class Cost(NamedTuple):
 
 
 def prepare(case: Case, entities: Sequence[str], asker: Contestant, other: Contestant) -> None:
-    """Bring about how things stand in a case; whatever is administered, ``other`` does."""
+    """Bring about how things stand in a case; whatever is administered, ``other`` does.
+
+    The asker asks for another entity too, so that what it knows of them all is there, and has not run out.
+    """
     for entity_id in dict.fromkeys(entities):
         parent_id = f"{entity_id}-parent" if case.has_parent else None
         if parent_id is not None:
@@ -57,7 +58,10 @@ def prepare(case: Case, entities: Sequence[str], asker: Contestant, other: Conte
                 _expect(first.ask(entity_id, case.resource, ONE), is_granted=True)
         if case.is_spent:
             _expect(other.ask(entity_id, case.resource, case.question), is_granted=True)
-    _expect(asker.ask(FIRST, case.resource, ONE), is_granted=True)
+    own_id = f"{entities[0]}-before"
+    if not case.has_defaults:
+        other.store(own_id, case.resource, AMPLE)
+    _expect(asker.ask(own_id, case.resource, ONE), is_granted=True)
     if case.is_refused:
         for entity_id in entities:
             _expect(asker.ask(entity_id, case.resource, case.question), is_granted=False)
@@ -92,10 +96,6 @@ def main(name: str, endpoint_url: str, meter_url: str) -> None:
     for case in CASES:
         if case.has_defaults:
             other.store_defaults(case.resource, AMPLE)
-    other.store(FIRST, CASES[0].resource, AMPLE)
-    for asker in askers.values():
-        for resource in {case.resource for case in CASES}:
-            _expect(asker.ask(FIRST, resource, ONE), is_granted=True)
     print(json.dumps({package: version(package) for package in (name.lower(), "boto3")}), flush=True)
     for line in sys.stdin:
         order = Order(**json.loads(line))
