@@ -1,8 +1,9 @@
 # Leasegate's commands. Each sets up what it needs by itself; `make` alone lists them.
 #
-# Five environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
+# Six environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
 # .local/tools/sam (aws-sam-cli), .local/tools/ministack (the emulator, which also runs the functions),
-# .local/tools/lambda (AWS's runtime, in which tests run what was built), .local/tools/docs (mkdocs).
+# .local/tools/lambda (AWS's runtime, in which tests run what was built), .local/tools/docs (mkdocs),
+# .local/tools/peers (what is compared with).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -40,7 +41,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 ##@ Work on it
 
 .PHONY: test
-test: tools $(STAMPS)/lambda $(STAMPS)/docs $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
+test: tools $(STAMPS)/lambda $(STAMPS)/docs $(STAMPS)/peers $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
 	@$(call NEED,curl,it: apt install curl)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
@@ -85,6 +86,10 @@ outage: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure a minute without the table, a
 .PHONY: crowd
 crowd: tools ## Let 64 processes ask one bucket over HTTP for a minute; ARGS="--seconds 10 --processes 8" for fewer
 	@$(BIN)/python -m scripts.crowd $(ARGS)
+
+.PHONY: peers
+peers: $(STAMPS)/dev $(STAMPS)/peers $(DYNAMODB_LOCAL) ## Compare with zae-limiter in one run, and write the tables into docs; ARGS=--quick only prints
+	@$(BIN)/python -m scripts.peers $(ARGS)
 
 .PHONY: openapi
 openapi: $(STAMPS)/dev ## Write the API's document and its table of routes anew
