@@ -11,8 +11,8 @@ from leasegate.metering import Meter
 from leasegate.repository.dynamodb import DynamoRepository
 from scripts.peers.gate import gate
 from scripts.peers.wire_meter import WireMeter
+from tests.chance import Chance
 from tests.fixtures.dynamodb import dynamodb_client
-from tests.integration.test_repository_parity import Chance
 
 if TYPE_CHECKING:
     from tests.fixtures.dynamodb import Table

@@ -155,14 +155,15 @@ class Connections:
         self._new_connection = new_connection
         self._patience_s = patience_s
         self._most = most
-        self._idle: list[Connection] = []
-        weakref.finalize(self, _close_all, self._idle)
+        self.idle: list[Connection] = []
+        """Those that wait for a request."""
+        weakref.finalize(self, _close_all, self.idle)
 
     def take(self) -> Connection:
         """Return a connection that is alive, opened now if none is idle; raises as urllib3 does."""
-        while self._idle:
+        while self.idle:
             try:
-                connection = self._idle.pop()
+                connection = self.idle.pop()
             except IndexError:  # another thread took it
                 break
             if connection.is_alive():
@@ -178,14 +179,14 @@ class Connections:
 
     def give_back(self, connection: Connection, answer: Answer) -> None:
         """Keep a connection for the next request, unless its answer says that there will be none."""
-        if b"\r\nconnection: close" in answer.lowered or len(self._idle) >= self._most:
+        if b"\r\nconnection: close" in answer.lowered or len(self.idle) >= self._most:
             connection.close()
         else:
-            self._idle.append(connection)
+            self.idle.append(connection)
 
     def close(self) -> None:
         """End the idle ones."""
-        _close_all(self._idle)
+        _close_all(self.idle)
 
 
 def _close_all(connections: list[Connection]) -> None:

@@ -26,6 +26,7 @@ from botocore.exceptions import (
 from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeoutError
 from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import SSLError as Urllib3SSLError
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from ..deadlines import Incoming
 from .answers import Headers
@@ -90,10 +91,10 @@ def as_botocore(error: Exception, url: str) -> Exception:
         kind = EndpointConnectionError
     elif isinstance(error, Urllib3ConnectTimeoutError):
         kind = ConnectTimeoutError
-    elif isinstance(error, (ssl.SSLError, Urllib3SSLError)) and not isinstance(error, TimeoutError):
-        kind = SSLError
     elif isinstance(error, TimeoutError):
         kind = ReadTimeoutError
+    elif isinstance(error, (ssl.SSLError, Urllib3SSLError, CertificateError)):
+        kind = SSLError
     elif isinstance(error, (OSError, http.client.HTTPException)):
         kind = ConnectionClosedError
     else:
