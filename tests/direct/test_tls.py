@@ -31,9 +31,11 @@ CONFIG: Final = Config(
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a certificate for localhost alone, and its key, in one file."""
     folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    files = ["-addext", "subjectAltName=DNS:localhost", "-keyout", folder / "key.pem", "-out", folder / "crt.pem"]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+        " -addext subjectAltName=DNS:localhost -keyout key.pem -out crt.pem"
+    )
+    subprocess.run(command.split(), check=True, capture_output=True, cwd=folder)
     both = folder / "both.pem"
     both.write_text((folder / "crt.pem").read_text() + (folder / "key.pem").read_text())
     return both
@@ -120,8 +122,8 @@ def test_a_handshake_that_comes_to_nothing_ends_as_it_does_in_botocore(greeting:
         with direct_client(url, CONFIG) as direct, plain_client(url, CONFIG) as plain:
             said = [say(client, UPDATE, REQUEST) for client in (direct, plain)]
     assert said[0] == said[1]
-    assert said[0].error in (
+    assert said[0].error in {
         "botocore.exceptions.SSLError",
         "botocore.exceptions.ReadTimeoutError",
         "botocore.exceptions.ConnectTimeoutError",
-    )
+    }
