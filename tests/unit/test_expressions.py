@@ -31,15 +31,22 @@ from leasegate.operations import (
     Value,
 )
 from leasegate.repository.calls import Desk, UpdateCall
-from leasegate.repository.expressions import Expressions, compile_shape, take_apart
+from leasegate.repository.expressions import Expressions, Shape, compile_shape, take_apart
 from leasegate.schema import held_attribute, holder_attribute
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+def taken_apart(changes: tuple[Change, ...], condition: Condition | None) -> tuple[Shape, list[Any]]:
+    """Return the shape of a write, and its values."""
+    values: list[Any] = []
+    shape, _ = take_apart(changes, condition, values)
+    return shape, values
+
+
 def compiled(changes: tuple[Change, ...], condition: Condition | None = None) -> Expressions:
-    return compile_shape(take_apart(changes, condition)[0])
+    return compile_shape(taken_apart(changes, condition)[0])
 
 
 def condition_of(condition: Condition) -> str:
@@ -48,7 +55,7 @@ def condition_of(condition: Condition) -> str:
 
 def test_changes_are_grouped_by_clause_and_values_keep_their_order() -> None:
     changes = (Add("v.rpm", 5), Set("at", 7), Remove("cfg"), Add("n", 1), Set("r.3", "id"))
-    shape, _, values = take_apart(changes, NotEquals("r.3", "id"))
+    shape, values = taken_apart(changes, NotEquals("r.3", "id"))
     expressions = compile_shape(shape)
     assert expressions.update == "SET #1 = :1, #4 = :3 ADD #0 :0, #3 :2 REMOVE #2"
     assert expressions.condition == "#4 <> :4"
@@ -59,7 +66,7 @@ def test_changes_are_grouped_by_clause_and_values_keep_their_order() -> None:
 
 def test_what_an_attribute_has_already_is_named_once_and_members_are_the_value_to_take_out() -> None:
     changes = (Discard("buckets", frozenset({"b", "a"})), Initialize("at", 7), Remove("cfg"), Set("n", 1))
-    shape, _, values = take_apart(changes, None)
+    shape, values = taken_apart(changes, None)
     expressions = compile_shape(shape)
     assert expressions.update == "SET #1 = if_not_exists(#1, :1), #3 = :2 DELETE #0 :0 REMOVE #2"
     assert expressions.names == {"#0": "buckets", "#1": "at", "#2": "cfg", "#3": "n"}
@@ -94,8 +101,8 @@ def test_conditions_are_written_without_redundant_parentheses(condition: Conditi
 
 
 def test_writes_that_differ_in_values_alone_have_one_shape() -> None:
-    one, *_ = take_apart((Add("n", 1),), AllOf((Equals("a", 1), Between("b", 1, 2))))
-    other, *_ = take_apart((Add("n", 2),), AllOf((Equals("a", 7), Between("b", 3, 4))))
+    one, _ = taken_apart((Add("n", 1),), AllOf((Equals("a", 1), Between("b", 1, 2))))
+    other, _ = taken_apart((Add("n", 2),), AllOf((Equals("a", 7), Between("b", 3, 4))))
     assert one == other
 
 
@@ -119,13 +126,13 @@ def test_writes_that_differ_in_values_alone_have_one_shape() -> None:
 def test_writes_that_differ_in_more_have_different_shapes(
     changes: tuple[Change, ...], condition: Condition | None
 ) -> None:
-    assert take_apart(changes, condition)[0] != take_apart((Add("n", 1),), Equals("a", 1))[0]
+    assert taken_apart(changes, condition)[0] != taken_apart((Add("n", 1),), Equals("a", 1))[0]
 
 
 def test_nesting_is_part_of_the_shape() -> None:
     a, b, c = Exists("a"), Exists("b"), Exists("c")
-    inner_first, *_ = take_apart((), AllOf((AllOf((a, b)), c)))
-    inner_last, *_ = take_apart((), AllOf((a, AllOf((b, c)))))
+    inner_first, _ = taken_apart((), AllOf((AllOf((a, b)), c)))
+    inner_last, _ = taken_apart((), AllOf((a, AllOf((b, c)))))
     assert inner_first != inner_last
 
 
@@ -152,7 +159,7 @@ def test_what_dynamodb_takes_in_no_item_is_a_mistake_of_the_program(
 
 def test_a_bound_that_is_a_boolean_is_a_mistake_of_the_program() -> None:
     with pytest.raises(TypeError):
-        take_apart((), Below("a", True))
+        taken_apart((), Below("a", True))
 
 
 # --- holders ---------------------------------------------------------------------------------------
@@ -261,5 +268,5 @@ def test_what_no_item_can_hold_is_a_mistake_of_the_program(value: Any) -> None: 
 
 def test_how_many_holders_a_write_names_and_which_of_them_twice_is_part_of_its_shape() -> None:
     a, b = Exists("h.streams.a"), Exists("h.streams.b")
-    shapes = [take_apart((Remove("h.streams.a"),), condition)[0] for condition in (None, a, b, AllOf((a, b)))]
+    shapes = [taken_apart((Remove("h.streams.a"),), condition)[0] for condition in (None, a, b, AllOf((a, b)))]
     assert len(set(shapes)) == len(shapes)

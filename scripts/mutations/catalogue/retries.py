@@ -39,9 +39,9 @@ DEFECTS: Final = (
     Defect(
         "a transaction is repeated under a new token",
         "repository/calls.py",
-        '        try:\n            self._ask("TransactWriteItems", self._request)',
+        '        try:\n            self._speaker.ask("TransactWriteItems", self._request)',
         "        self._request.body = self._request.body.replace('Token\":\"', 'Token\":\"x')\n"
-        '        try:\n            self._ask("TransactWriteItems", self._request)',
+        '        try:\n            self._speaker.ask("TransactWriteItems", self._request)',
         ("tests/unit/test_dynamo_retries.py::test_a_conflict_is_repeated_under_the_same_token",),
     ),
     Defect(

@@ -1,16 +1,18 @@
-"""Who sends what is asked for: the direct path of a client that has one, else the client's own methods."""
+"""Who sends what is asked for, and whose the answer is: a client's direct path, else the client's own methods."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .direct import DirectCalls
+from .wire import decode_item, take_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from ..operations import Item
     from .direct.requests import Request
 
 type Ask = Callable[[str, Request], Mapping[str, Any]]
@@ -32,13 +34,23 @@ _METHODS: Final[Mapping[str, str]] = {
 """A client's methods, by operation."""
 
 
-def asking(client: DynamoDBClient) -> Ask:
-    """Return what sends requests through a client."""
+class Speaker(NamedTuple):
+    """Asks DynamoDB, and reads the items in its answers."""
+
+    ask: Ask
+    read: Callable[[dict[str, Any]], Item]
+
+
+def speaker_for(client: DynamoDBClient) -> Speaker:
+    """Return what sends requests through a client.
+
+    What comes by the direct path nobody else has, so it is read in place; another client may keep its answers.
+    """
     if isinstance(client, DirectCalls):
-        return client.ask
+        return Speaker(client.ask, take_item)
 
     def ask(operation: str, request: Request) -> Mapping[str, Any]:
         answer: Mapping[str, Any] = getattr(client, _METHODS[operation])(**request.parameters())
         return answer
 
-    return ask
+    return Speaker(ask, decode_item)

@@ -31,21 +31,22 @@ from ..operations import (
     Transact,
     Update,
 )
-from .asking import asking
+from .asking import speaker_for
 from .direct.requests import Request
-from .expressions import Shape, take_apart
-from .failures import CANCELLED, CONDITION_FAILED, error_code, is_refusal
+from .expressions import take_apart
+from .failures import CANCELLED, CONDITION_FAILED, CONDITION_FAILED_ALONE, error_code, is_refusal
 from .pages import check_query, check_scan
 from .reads import BatchGetCall, GetCall, PageCall, query_request, scan_request
-from .templates import ITEM, KEY, Template, compile_template
+from .templates import ITEM, KEY, compile_template
 from .transactions import check_transaction
-from .wire import decode_item, encode_item, quoted, written
+from .wire import encode_item, quoted, written
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from ..operations import Action, Change
-    from .asking import Ask
+    from ..operations import Action, Change, Key
+    from .asking import Speaker
+    from .templates import Parameters
 
 type _Written = tuple[Mapping[str, Any], str]
 """What may be seen of a request, and its text."""
@@ -71,12 +72,14 @@ class Desk:
     """Turns operations into calls for one client and one table, and remembers the shapes it has compiled."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._ask = asking(client)
+        self._speaker = speaker_for(client)
         self._table_name = table_name
-        condition = {"TableName": table_name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-        self._in_transaction: Mapping[str, str] = condition
-        self._alone: Mapping[str, str] = condition | {"ReturnValues": "ALL_NEW"}
-        self._compile = lru_cache(maxsize=_SHAPES_KEPT)(self._compile_template)
+        self._in_transaction: Parameters = (
+            ("TableName", table_name),
+            ("ReturnValuesOnConditionCheckFailure", "ALL_OLD"),
+        )
+        self._alone: Parameters = (*self._in_transaction, ("ReturnValues", "ALL_NEW"))
+        self._compile = lru_cache(maxsize=_SHAPES_KEPT)(compile_template)
 
     @property
     def compilations(self) -> int:
@@ -91,34 +94,34 @@ class Desk:
         match operation:
             case Update():
                 seen, body = self._update(operation, is_alone=True)
-                return (UpdateCall(self._ask, Request(seen, body)),)
+                return (UpdateCall(self._speaker, Request(seen, body)),)
             case Put():
                 seen, body = self._put(operation)
-                return (WholeItemCall(self._ask, "PutItem", Request(seen, body), operation.item),)
+                return (WholeItemCall(self._speaker, "PutItem", Request(seen, body), operation.item),)
             case Delete():
-                seen, body = self._delete(operation)
-                return (WholeItemCall(self._ask, "DeleteItem", Request(seen, body), None),)
+                seen, body = self._write(operation.key, (), operation.condition)
+                return (WholeItemCall(self._speaker, "DeleteItem", Request(seen, body), None),)
             case Transact():
                 check_transaction(operation)
                 actions = ",".join([self._action(action) for action in operation.actions])
                 body = f'{{"TransactItems":[{actions}],"ClientRequestToken":{quoted(operation.token)}}}'
-                return (TransactCall(self._ask, Request({"ClientRequestToken": operation.token}, body)),)
+                return (TransactCall(self._speaker, Request({"ClientRequestToken": operation.token}, body)),)
             case BatchGet(keys, is_consistent):
                 chunks = batched(dict.fromkeys(keys), _KEYS_IN_A_BATCH_MAX, strict=False)
                 return tuple(
                     [
-                        BatchGetCall(self._ask, self._table_name, chunk, is_consistent=is_consistent)
+                        BatchGetCall(self._speaker, self._table_name, chunk, is_consistent=is_consistent)
                         for chunk in chunks
                     ]
                 )
             case Get():
-                return (GetCall(self._ask, self._table_name, operation),)
+                return (GetCall(self._speaker, self._table_name, operation),)
             case Query():
                 check_query(operation)
-                return (PageCall(self._ask, "Query", query_request(self._table_name, operation)),)
+                return (PageCall(self._speaker, "Query", query_request(self._table_name, operation)),)
             case Scan():
                 check_scan(operation)
-                return (PageCall(self._ask, "Scan", scan_request(self._table_name, operation)),)
+                return (PageCall(self._speaker, "Scan", scan_request(self._table_name, operation)),)
         raise TypeError(f"not an operation: {operation!r}")
 
     def _action(self, action: Action) -> str:
@@ -128,116 +131,121 @@ class Desk:
             case Put():
                 return f'{{"Put":{self._put(action)[1]}}}'
             case Delete():
-                return f'{{"Delete":{self._delete(action)[1]}}}'
+                return f'{{"Delete":{self._write(action.key, (), action.condition)[1]}}}'
             case Check():
-                pk, sk = action.key
-                _, body = self._write((), action.condition, KEY, (quoted(pk), quoted(sk)), is_update=False)
-                return f'{{"ConditionCheck":{body}}}'
+                return f'{{"ConditionCheck":{self._write(action.key, (), action.condition)[1]}}}'
         raise TypeError(f"not an action: {action!r}")
 
     def _update(self, update: Update, *, is_alone: bool) -> _Written:
         if not update.changes:
             raise ValueError("an update needs at least one change")
-        pk, sk = update.key
-        return self._write(update.changes, update.condition, KEY, (quoted(pk), quoted(sk)), is_update=is_alone)
+        return self._write(update.key, update.changes, update.condition, is_alone=is_alone)
 
     def _put(self, put: Put) -> _Written:
-        return self._write((), put.condition, ITEM, (written(encode_item(put.key, put.item)),), is_update=False)
-
-    def _delete(self, delete: Delete) -> _Written:
-        pk, sk = delete.key
-        return self._write((), delete.condition, KEY, (quoted(pk), quoted(sk)), is_update=False)
+        item = written(encode_item(put.key, put.item))
+        return self._fill(self._in_transaction, ITEM, [item], (), put.condition)
 
     def _write(
+        self, key: Key, changes: tuple[Change, ...], condition: Condition | None, *, is_alone: bool = False
+    ) -> _Written:
+        """Write what is done to an item by its key; an update that stands alone answers with the item."""
+        pk, sk = key
+        parameters = self._alone if is_alone else self._in_transaction
+        return self._fill(parameters, KEY, [quoted(pk), quoted(sk)], changes, condition)
+
+    def _fill(
         self,
+        parameters: Parameters,
+        place: str,
+        values: list[Any],
         changes: tuple[Change, ...],
         condition: Condition | None,
-        place: str,
-        target: tuple[str, ...],
-        *,
-        is_update: bool,
     ) -> _Written:
-        """Return what may be seen of a write, and its text; ``is_update`` for one that answers with the item."""
-        shape, holders, values = take_apart(changes, condition)
-        template = self._compile(is_update, place, shape)
-        return template.seen, template.filled(target, holders, values)
-
-    def _compile_template(self, is_update: bool, place: str, shape: Shape) -> Template:
-        return compile_template(self._alone if is_update else self._in_transaction, place, shape)
+        """Fill a template with values, those of its place first; return what may be seen of it, and its text."""
+        shape, holders = take_apart(changes, condition, values)
+        template = self._compile(parameters, place, shape)
+        for name in holders:
+            values.append(quoted(name))  # noqa: PERF401 - seldom any
+        return template.seen, template.text % tuple(values)
 
 
 class UpdateCall:
     """UpdateItem."""
 
-    __slots__ = ("_ask", "_request")
+    __slots__ = ("_request", "_speaker")
     writes: Final = True
 
-    def __init__(self, ask: Ask, request: Request) -> None:
-        self._ask = ask
+    def __init__(self, speaker: Speaker, request: Request) -> None:
+        self._speaker = speaker
         self._request = request
 
     def send(self) -> Outcome:
         try:
-            answer = self._ask("UpdateItem", self._request)
+            answer = self._speaker.ask("UpdateItem", self._request)
         except ClientError as error:
-            return _refusal(error)
+            return _refusal(error, self._speaker)
         # An update that only takes away, from an item that is not there, leaves nothing that could be sent.
-        return Applied(decode_item(answer.get("Attributes", {})))
+        return Applied(self._speaker.read(answer.get("Attributes", {})))
 
 
 class WholeItemCall:
     """PutItem or DeleteItem; ``item`` is what there is afterwards."""
 
-    __slots__ = ("_ask", "_item", "_operation", "_request")
+    __slots__ = ("_item", "_operation", "_request", "_speaker")
     writes: Final = True
 
-    def __init__(self, ask: Ask, operation: str, request: Request, item: Item | None) -> None:
-        self._ask = ask
+    def __init__(self, speaker: Speaker, operation: str, request: Request, item: Item | None) -> None:
+        self._speaker = speaker
         self._operation = operation
         self._request = request
         self._item = item
 
     def send(self) -> Outcome:
         try:
-            self._ask(self._operation, self._request)
+            self._speaker.ask(self._operation, self._request)
         except ClientError as error:
-            return _refusal(error)
+            return _refusal(error, self._speaker)
         return Applied(self._item)
 
 
 class TransactCall:
     """TransactWriteItems."""
 
-    __slots__ = ("_ask", "_request")
+    __slots__ = ("_request", "_speaker")
     writes: Final = True
 
-    def __init__(self, ask: Ask, request: Request) -> None:
-        self._ask = ask
+    def __init__(self, speaker: Speaker, request: Request) -> None:
+        self._speaker = speaker
         self._request = request
 
     def send(self) -> Outcome:
         try:
-            self._ask("TransactWriteItems", self._request)
+            self._speaker.ask("TransactWriteItems", self._request)
         except ClientError as error:
-            return _cancellation(error)
+            return _cancellation(error, self._speaker)
         return Applied(None)
 
 
-def _refusal(error: ClientError) -> Refused:
-    if error_code(error) != f"{CONDITION_FAILED}Exception":
+def _refusal(error: ClientError, speaker: Speaker) -> Refused:
+    if error_code(error) != CONDITION_FAILED_ALONE:
         raise error
-    return _refused_by(error.response)
+    return _refused_by(error.response, speaker)
 
 
-def _cancellation(error: ClientError) -> Cancelled:
+def _cancellation(error: ClientError, speaker: Speaker) -> Cancelled:
     if error_code(error) != CANCELLED or not is_refusal(error.response):
         raise error
     reasons = error.response.get("CancellationReasons", ())
     return Cancelled(
-        tuple([_refused_by(reason) if reason.get("Code") == CONDITION_FAILED else None for reason in reasons])
+        tuple(
+            [
+                _refused_by(reason, speaker) if reason.get("Code") == CONDITION_FAILED else None
+                for reason in reasons
+            ]
+        )
     )
 
 
-def _refused_by(answer: Any) -> Refused:  # noqa: ANN401 - an error's answer, or a reason in it; boto3 types neither
+def _refused_by(answer: Any, speaker: Speaker) -> Refused:  # noqa: ANN401 - an error's answer, or a reason in it; boto3 types neither
     attributes = answer.get("Item")
-    return Refused(decode_item(attributes) if attributes else None)
+    return Refused(speaker.read(attributes) if attributes else None)

@@ -2,7 +2,7 @@
 
 A client's own timeouts are for one wait each: for one address of a name, for one piece of an answer. So an attempt
 that begins in time may end at any time. Connections made here ask for the deadline before each wait, and wait no
-longer. There is no thread and no timer: whoever sends sets ``deadline`` on the thread that it sends on.
+longer. There is no thread and no timer: whoever sends sets ``waiting.due`` on the thread that it sends on.
 
 Two things are out of reach, for neither is a wait on a connection: the look-up of a name, which the operating
 system bounds, and whatever the SDK does for its credentials before it sends.
@@ -14,8 +14,8 @@ import http.client
 import io
 import logging
 import socket
+import threading
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,7 +44,11 @@ class Deadline:
     ends_ns: int
     monotonic_ns: Callable[[], int]
 
-    def is_over(self, *, after_s: float = 0) -> bool:
+    def is_over(self) -> bool:
+        """Say whether the time is over."""
+        return self.monotonic_ns() >= self.ends_ns
+
+    def will_be_over(self, after_s: float) -> bool:
         """Say whether the time will be over when so much more of it has passed."""
         return self.monotonic_ns() + after_s * _NS_PER_S >= self.ends_ns
 
@@ -62,12 +66,16 @@ class Deadline:
             sock.settimeout(left_s)
 
 
-deadline: Final[ContextVar[Deadline | None]] = ContextVar("deadline", default=None)
-"""By when whoever sends on this thread wants an answer."""
+class _OfThread(threading.local):
+    due: Deadline | None = None
+
+
+waiting: Final = _OfThread()
+"""``due`` is by when whoever sends on this thread wants an answer; None while there is nobody, or no hurry."""
 
 
 def bound_attempts(client: DynamoDBClient) -> bool:
-    """Let a client's attempts end by the ``deadline`` of the thread that makes them; say whether that is so now.
+    """Let a client's attempts end by the deadline of the thread that makes them; say whether that is so now.
 
     What other threads send through the client without one, waits as before. A client that is not built as botocore
     builds it is left as it is, which is logged: its attempts may outlast the deadline by its own timeouts.
@@ -104,7 +112,7 @@ class _Reader(io.RawIOBase):
             part, self._received = self._received[:room], self._received[room:]
             memoryview(buffer)[: len(part)] = part
             return len(part)
-        due = deadline.get()
+        due = waiting.due
         if due is not None:
             due.bound(self._sock)
         return self._stream.readinto(buffer)
@@ -147,7 +155,7 @@ class _Connection:
 
     def _new_conn(self) -> socket.socket:
         """Connect to one of the addresses of a name; all of them share the time."""
-        due = deadline.get()
+        due = waiting.due
         if due is None:
             return self._connect()
         host, timeout_s = self._dns_host, self.timeout
@@ -188,7 +196,7 @@ class _Connection:
         return super()._new_conn()  # type: ignore[misc,no-any-return] # urllib3's, which this stands before
 
     def request(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - handed on
-        due = deadline.get()
+        due = waiting.due
         if due is not None and self.sock is not None:
             due.bound(self.sock)
         super().request(*arguments, **options)  # type: ignore[misc] # urllib3's, which this stands before

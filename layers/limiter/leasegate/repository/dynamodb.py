@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import ContextVar, copy_context
 from functools import partial
@@ -16,7 +16,7 @@ from ..operations import Failed, Found, Item, Key, Operation, Outcome
 from .calls import Call, Desk
 from .checksums import check_answers
 from .client import WORKERS, client_config, dynamodb_client
-from .deadlines import Deadline, bound_attempts, deadline
+from .deadlines import Deadline, bound_attempts, waiting
 from .failures import STORE_FAILURES, classify
 from .quota import RetryQuota
 
@@ -118,20 +118,19 @@ class DynamoRepository:
         start_ns = self._monotonic_ns()
         deadline_ns = start_ns + timeout_ms * _NS_PER_MS
         groups = [self._desk.calls(operation) for operation in operations]
-        calls = [call for group in groups for call in group]
-        if len(calls) == 1:
-            answers = [self._answer(calls[0], deadline_ns)]
+        if len(groups) == 1 and len(groups[0]) == 1:
+            outcomes: tuple[Outcome, ...] = (self._answer(groups[0][0], deadline_ns),)
         else:
-            answers = self._answer_side_by_side(calls, deadline_ns)
-        remaining = iter(answers)
-        outcomes = tuple([_joined([next(remaining) for _ in group]) for group in groups])
+            outcomes = self._answer_side_by_side(groups, deadline_ns)
         if self._observer is not None:
             self._observer(operations, outcomes, start_ns, self._monotonic_ns())
         return outcomes
 
-    def _answer_side_by_side(self, calls: Sequence[Call], deadline_ns: int) -> list[Outcome]:
+    def _answer_side_by_side(self, groups: list[tuple[Call, ...]], deadline_ns: int) -> tuple[Outcome, ...]:
+        """Answer all calls at once, and join the answers of each group, which are one operation's."""
+        calls = [call for group in groups for call in group]
         if not calls:
-            return []
+            return tuple([_joined([]) for _ in groups])
         futures: list[Future[Outcome]] = []
         try:
             for call in calls[1:]:
@@ -144,16 +143,16 @@ class DynamoRepository:
             wait(futures)
             raise
         # A worker may be busy with calls that have more time than these.
-        return [first, *[_out_of_time() if future.cancel() else future.result() for future in futures]]
+        answers = iter([first, *[_out_of_time() if future.cancel() else future.result() for future in futures]])
+        return tuple([_joined([next(answers) for _ in group]) for group in groups])
 
     def _answer(self, call: Call, deadline_ns: int) -> Outcome:
         """Repeat a call until it has an answer, or no time is left for another attempt, or no quota."""
-        due = Deadline(deadline_ns, self._monotonic_ns)
-        token = deadline.set(due)
+        due = waiting.due = Deadline(deadline_ns, self._monotonic_ns)
         try:
             return _out_of_time() if due.is_over() else self._attempt(call, due)
         finally:
-            deadline.reset(token)
+            waiting.due = None
 
     def _attempt(self, call: Call, due: Deadline) -> Outcome:
         maybe_applied = False
@@ -174,7 +173,7 @@ class DynamoRepository:
             maybe_applied |= failure.maybe_applied and call.writes
             pause_s = self._draw() * backoff_s
             cost = failure.retry_cost
-            if not failure.is_transient or due.is_over(after_s=pause_s) or not self._quota.take(cost):
+            if not failure.is_transient or due.will_be_over(pause_s) or not self._quota.take(cost):
                 return Failed(_caused(failure.error(str(cause), maybe_applied=maybe_applied), cause))
             self._sleep(pause_s)
             backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)

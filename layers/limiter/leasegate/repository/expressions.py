@@ -70,16 +70,15 @@ class Expressions:
 
 
 def take_apart(
-    changes: tuple[Change, ...], condition: Condition | None
-) -> tuple[Shape, Collection[str], list[Any]]:
-    """Separate a write into its shape, the names of holders' attributes in it, and its values.
+    changes: tuple[Change, ...], condition: Condition | None, values: list[Any]
+) -> tuple[Shape, Collection[str]]:
+    """Separate a write into its shape and the names of holders' attributes in it; add its values to ``values``.
 
     A number is itself, a string quoted, anything else its whole JSON text. Raises as
     :func:`~leasegate.repository.wire.encode` does.
     """
     shape: list[type | str | int] = [len(changes)]
     holders: dict[str, int] = {}
-    values: list[Any] = []
     for change in changes:
         name = change.attribute
         shape.append(type(change))
@@ -90,7 +89,7 @@ def take_apart(
             _take_value(change.value, shape, values)
     if condition is not None:
         _take_condition_apart(condition, shape, holders, values)
-    return tuple(shape), holders, values
+    return tuple(shape), holders
 
 
 def _take_condition_apart(

@@ -40,7 +40,9 @@ from .quota import RETRY_COST, TIMEOUT_COST
 
 CANCELLED: Final = "TransactionCanceledException"
 CONDITION_FAILED: Final = "ConditionalCheckFailed"
-"""A cancellation reason; the code of a lone write's error has ``Exception`` after it."""
+"""A cancellation reason."""
+CONDITION_FAILED_ALONE: Final = f"{CONDITION_FAILED}Exception"
+"""The code of a lone write's error."""
 
 
 class Unanswered(Exception):
@@ -188,7 +190,7 @@ def is_refusal(answer: Mapping[str, Any]) -> bool:
     if code == CANCELLED:
         codes = set(cancellation_codes(answer))
         return CONDITION_FAILED in codes and codes <= {CONDITION_FAILED, "None"}
-    return bool(code == f"{CONDITION_FAILED}Exception")
+    return bool(code == CONDITION_FAILED_ALONE)
 
 
 def is_throttle(answer: Mapping[str, Any]) -> bool:
@@ -232,7 +234,8 @@ def _classify_cancellation(codes: tuple[str, ...]) -> Failure:
 
 def error_code(error: ClientError) -> str:
     """Return the code that DynamoDB gave for its refusal."""
-    return error.response.get("Error", {}).get("Code", "")
+    answer: Mapping[str, Any] = error.response
+    return answer["Error"].get("Code", "") if "Error" in answer else ""
 
 
 def cancellation_codes(answer: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,10 +8,10 @@ from ..operations import Found, Get, Item, Key, Outcome, Page, Query, Scan
 from ..schema import GSI1PK, GSI1SK, INDEX, PK, SK
 from .direct.requests import Request
 from .failures import Unanswered
-from .wire import decode_item, decode_key, decode_position, encode_key, encode_position, key_text, quoted, written
+from .wire import decode_key, decode_position, encode_key, encode_position, key_text, quoted, written
 
 if TYPE_CHECKING:
-    from .asking import Ask
+    from .asking import Speaker
 
 type Parameters = dict[str, Any]
 
@@ -21,11 +21,11 @@ _BOOLEANS: Final = ("false", "true")
 class GetCall:
     """GetItem."""
 
-    __slots__ = ("_ask", "_key", "_request")
+    __slots__ = ("_key", "_request", "_speaker")
     writes: Final = False
 
-    def __init__(self, ask: Ask, table_name: str, get: Get) -> None:
-        self._ask = ask
+    def __init__(self, speaker: Speaker, table_name: str, get: Get) -> None:
+        self._speaker = speaker
         self._key = get.key
         self._request = Request(
             {"TableName": table_name, "ConsistentRead": get.is_consistent},
@@ -34,18 +34,18 @@ class GetCall:
         )
 
     def send(self) -> Outcome:
-        attributes = self._ask("GetItem", self._request).get("Item")
-        return Found({self._key: decode_item(attributes)} if attributes else {})
+        attributes = self._speaker.ask("GetItem", self._request).get("Item")
+        return Found({self._key: self._speaker.read(attributes)} if attributes else {})
 
 
 class BatchGetCall:
     """BatchGetItem of at most 100 keys; keeps what was found, and asks again only for what was not answered."""
 
-    __slots__ = ("_ask", "_found", "_is_consistent", "_pending", "_table_name")
+    __slots__ = ("_found", "_is_consistent", "_pending", "_speaker", "_table_name")
     writes: Final = False
 
-    def __init__(self, ask: Ask, table_name: str, keys: tuple[Key, ...], *, is_consistent: bool) -> None:
-        self._ask = ask
+    def __init__(self, speaker: Speaker, table_name: str, keys: tuple[Key, ...], *, is_consistent: bool) -> None:
+        self._speaker = speaker
         self._table_name = table_name
         self._is_consistent = is_consistent
         self._found: dict[Key, Item] = {}
@@ -56,10 +56,11 @@ class BatchGetCall:
             f'{{"RequestItems":{{{quoted(self._table_name)}:{{"Keys":[{",".join(self._pending)}],'
             f'"ConsistentRead":{_BOOLEANS[self._is_consistent]}}}}}}}'
         )
-        answer = self._ask("BatchGetItem", Request({"RequestItems": {self._table_name: None}}, body))
+        answer = self._speaker.ask("BatchGetItem", Request({"RequestItems": {self._table_name: None}}, body))
         for items in answer["Responses"].values():
             for attributes in items:
-                self._found[decode_key(attributes)] = decode_item(attributes)
+                key = decode_key(attributes)
+                self._found[key] = self._speaker.read(attributes)
         self._pending = [
             written(key) for table in answer.get("UnprocessedKeys", {}).values() for key in table["Keys"]
         ]
@@ -71,19 +72,19 @@ class BatchGetCall:
 class PageCall:
     """Query or Scan, for one page."""
 
-    __slots__ = ("_ask", "_operation", "_request")
+    __slots__ = ("_operation", "_request", "_speaker")
     writes: Final = False
 
-    def __init__(self, ask: Ask, operation: str, parameters: Parameters) -> None:
-        self._ask = ask
+    def __init__(self, speaker: Speaker, operation: str, parameters: Parameters) -> None:
+        self._speaker = speaker
         self._operation = operation
         self._request = Request.whole(parameters)
 
     def send(self) -> Outcome:
-        answer = self._ask(self._operation, self._request)
+        answer = self._speaker.ask(self._operation, self._request)
         last = answer.get("LastEvaluatedKey")
         return Page(
-            tuple([(decode_key(attributes), decode_item(attributes)) for attributes in answer["Items"]]),
+            tuple([(decode_key(attributes), self._speaker.read(attributes)) for attributes in answer["Items"]]),
             decode_position(last) if last else None,
             answer["ScannedCount"],
         )

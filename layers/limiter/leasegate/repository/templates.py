@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .expressions import Shape, compile_shape
-from .wire import KEY_TEXT, quoted, written
+from .wire import KEY_TEXT, written
 
 _FIELDS: Final[Mapping[object, str]] = {int: '{"N":"%d"}', str: '{"S":%s}', object: "%s"}
 """How a value is filled in, by what its shape says of it."""
@@ -22,27 +22,25 @@ ITEM: Final = '"Item":%s'
 class Template:
     """What all writes of one shape have in common.
 
-    ``seen`` are the parameters that do not differ; ``text`` is filled with the key or the item, then the names of
-    holders' attributes, quoted, then the values.
+    ``seen`` are the parameters that do not differ; ``text`` is filled with the key or the item, then the values,
+    then the names of holders' attributes, quoted.
     """
 
     seen: Mapping[str, Any]
     text: str
 
-    def filled(self, place: tuple[str, ...], holders: Collection[str], values: list[Any]) -> str:
-        """Write the request of one write."""
-        if holders:
-            return self.text % (*place, *[quoted(name) for name in holders], *values)
-        return self.text % (*place, *values)
+
+type Parameters = tuple[tuple[str, str], ...]
+"""Parameters that every write of a kind has, with their values."""
 
 
-def compile_template(parameters: Mapping[str, Any], place: str, shape: Shape) -> Template:
+def compile_template(parameters: Parameters, place: str, shape: Shape) -> Template:
     """Build the template of a shape; raises as :func:`~leasegate.repository.expressions.compile_shape` does.
 
-    ``parameters`` are those that every write of this kind has, ``place`` is :data:`KEY` or :data:`ITEM`.
+    ``place`` is :data:`KEY` or :data:`ITEM`.
     """
     expressions = compile_shape(shape)
-    seen = dict(parameters)
+    seen: dict[str, str] = dict(parameters)
     if expressions.update:
         seen["UpdateExpression"] = expressions.update
     if expressions.condition:
@@ -51,10 +49,10 @@ def compile_template(parameters: Mapping[str, Any], place: str, shape: Shape) ->
     names += [f"{_constant(placeholder)}:%s" for placeholder in expressions.holders]
     values = [f"{_constant(placeholder)}:{_FIELDS[kind]}" for placeholder, kind in expressions.values]
     parts = [*[f"{_constant(name)}:{_constant(value)}" for name, value in seen.items()], place]
-    if names:
-        parts.append(f'"ExpressionAttributeNames":{{{",".join(names)}}}')
     if values:
         parts.append(f'"ExpressionAttributeValues":{{{",".join(values)}}}')
+    if names:
+        parts.append(f'"ExpressionAttributeNames":{{{",".join(names)}}}')
     return Template(seen, f"{{{','.join(parts)}}}")
 
 

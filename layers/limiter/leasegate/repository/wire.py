@@ -103,7 +103,21 @@ def decode_key(attributes: Mapping[str, Wire]) -> Key:
 
 def decode_item(attributes: Mapping[str, Wire]) -> Item:
     """Read an item that DynamoDB sent, without its key."""
-    return {name: decode(value) for name, value in attributes.items() if name not in (PK, SK)}
+    return take_item(dict(attributes))
+
+
+def take_item(attributes: dict[str, Any]) -> Item:
+    """Read an item that DynamoDB sent, without its key, in place of what it was sent as."""
+    attributes.pop(PK, None)
+    attributes.pop(SK, None)
+    for name, value in attributes.items():
+        number = value.get("N")  # numbers and strings are nearly all that a bucket has
+        if number is not None:
+            attributes[name] = decode_number(number)
+        else:
+            text = value.get("S")
+            attributes[name] = decode(value) if text is None else text
+    return attributes
 
 
 def decode_position(attributes: Mapping[str, Wire]) -> Position:

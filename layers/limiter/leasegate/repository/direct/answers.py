@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from .connections import Answer
 
-_REQUEST_ID: Final = b"\r\nx-amzn-requestid:"
-_REFUSALS: Final[Mapping[str, tuple[str, ...]]] = {
-    "ConditionalCheckFailedException": ("message", "Item"),
-    "TransactionCanceledException": ("Message", "CancellationReasons"),
+_REQUEST_ID: Final = b"\r\nx-amzn-requestid: "
+_DYNAMODB: Final = "com.amazonaws.dynamodb.v20120810#"
+_REFUSALS: Final[Mapping[str, tuple[str, str, str]]] = {
+    f"{_DYNAMODB}ConditionalCheckFailedException": ("ConditionalCheckFailedException", "message", "Item"),
+    f"{_DYNAMODB}TransactionCanceledException": ("TransactionCanceledException", "Message", "CancellationReasons"),
 }
-"""The errors that say that a condition did not hold, and the members that the service's model gives them."""
+"""The errors that say that a condition did not hold: by type, their code, and their members in the model."""
 
 _read = JSONDecoder().raw_decode
 
@@ -94,21 +95,19 @@ def understood(url: str, answer: Answer, metadata: Mapping[str, object]) -> tupl
 
 def _refusal(body: dict[str, Any], lowered_head: bytes) -> dict[str, Any] | None:
     """Return what an error says, if it is a refusal."""
-    code = body.get("__type")
-    if type(code) is not str or b"\r\nx-amzn-query-error:" in lowered_head:
+    known = _REFUSALS.get(body.get("__type", ""))
+    if known is None or b"\r\nx-amzn-query-error:" in lowered_head:
         return None
-    code = code.partition(":")[0].rpartition("#")[2]
-    members = _REFUSALS.get(code)
-    if members is None:
-        return None
+    code, text, member = known
     parsed: dict[str, Any] = {"Error": {"Message": body.get("message", body.get("Message", "")), "Code": code}}
-    for member in members:
-        said = body.get(member)
+    if text in body:
+        parsed[text] = body[text]
+    said = body.get(member)
+    if member == "Item":
         if said is not None:
-            parsed[member] = said
-    reasons = parsed.get("CancellationReasons")
-    if reasons is not None:
-        parsed["CancellationReasons"] = [_without_nulls(reason) for reason in reasons]
+            parsed["Item"] = said
+    elif said is not None:
+        parsed["CancellationReasons"] = [_without_nulls(reason) for reason in said]
     return parsed
 
 
@@ -121,4 +120,4 @@ def _request_id(answer: Answer) -> str | None:
     if start < 0:
         return None
     start += len(_REQUEST_ID)
-    return answer.head[start : answer.head.find(b"\r\n", start)].strip().decode("iso-8859-1")
+    return answer.head[start : answer.head.find(b"\r\n", start)].decode("iso-8859-1")

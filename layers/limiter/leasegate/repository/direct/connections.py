@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import select
 import weakref
+from collections import deque
 from http.client import RemoteDisconnected
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
-from ..deadlines import deadline
+from ..deadlines import waiting
 
 if TYPE_CHECKING:
     import socket
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 _RECEIVED_AT_ONCE_BYTES: Final = 16_384
 _HEAD_MAX_BYTES: Final = 65_536
 _BLANK_LINE: Final = b"\r\n\r\n"
-_LENGTH: Final = b"\r\ncontent-length:"
-_CHECKSUM: Final = b"\r\nx-amz-crc32:"
+_LENGTH: Final = b"\r\ncontent-length: "
+_CHECKSUM: Final = b"\r\nx-amz-crc32: "
 _PLAIN: Final = (b"HTTP/1.1 200", b"HTTP/1.1 400")
 
 
@@ -75,10 +76,10 @@ class Connection:
 
         Raises :class:`Unusual`, or ``OSError`` where no answer came at all; then the connection is of no more use.
         """
-        due = deadline.get()
-        self._bound(due)
+        due = waiting.due
+        is_short = due is not None and self._bound(due)
         self.sock.sendall(message)
-        data = self._receive(due)
+        data = self._receive(due) if is_short else self.sock.recv(_RECEIVED_AT_ONCE_BYTES)
         if not data:
             raise RemoteDisconnected("the other side closed the connection without an answer")
         end = data.find(_BLANK_LINE)
@@ -115,19 +116,18 @@ class Connection:
         return b"".join(pieces)
 
     def _receive(self, due: Deadline | None) -> bytes:
-        self._bound(due)
+        if due is not None:
+            self._bound(due)
         return self.sock.recv(_RECEIVED_AT_ONCE_BYTES)
 
-    def _bound(self, due: Deadline | None) -> None:
-        """Let the next wait end in time."""
-        timeout_s = self._patience_s
-        if due is not None:
-            left_s = due.left_s()
-            if timeout_s is None or left_s < timeout_s:
-                timeout_s = left_s
+    def _bound(self, due: Deadline) -> bool:
+        """Let the next wait end in time; say whether the one after it might not."""
+        patience_s, left_s = self._patience_s, due.left_s()
+        timeout_s = left_s if patience_s is None or left_s < patience_s else patience_s
         if timeout_s != self._timeout_s:
             self._timeout_s = timeout_s
             self.sock.settimeout(timeout_s)
+        return left_s < 2 * timeout_s
 
     def close(self) -> None:
         """End it."""
@@ -140,7 +140,7 @@ def _number_after(name: bytes, head: bytes) -> int | None:
     if start < 0:
         return None
     start += len(name)
-    text = head[start : head.find(b"\r\n", start)].strip()
+    text = head[start : head.find(b"\r\n", start)]
     return int(text) if text.isdigit() else None
 
 
@@ -155,7 +155,7 @@ class Connections:
         self._new_connection = new_connection
         self._patience_s = patience_s
         self._most = most
-        self.idle: list[Connection] = []
+        self.idle: deque[Connection] = deque()
         """Those that wait for a request."""
         weakref.finalize(self, _close_all, self.idle)
 
@@ -189,6 +189,6 @@ class Connections:
         _close_all(self.idle)
 
 
-def _close_all(connections: list[Connection]) -> None:
+def _close_all(connections: deque[Connection]) -> None:
     while connections:
         connections.pop().close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from json import loads
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
+
+import botocore.handlers
 
 from .answers import Response, understood
 from .connections import Connections, Unusual
@@ -68,6 +71,9 @@ class DirectPath:
             return
         events = self._client.meta.events
         events.register_first("before-send.dynamodb", tell_first_attempt, "leasegate-first-attempt")
+        if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+            # It would look for that name at each call, in vain, and take longer for it than the signature does.
+            events.unregister("before-call", botocore.handlers.add_recursion_detection_header)
 
     def obstacle(self, operation: str) -> str | None:
         """Return why requests of an operation take botocore's own path; None if they go directly."""
@@ -194,12 +200,14 @@ class DirectPath:
 
     def _headers_of_listeners(self, way: Way, sketch: Sketch) -> bytes | None:
         """Return the headers that a trace adds, as lines; None if somebody changed more of the request."""
-        headers = sketch["headers"]
+        headers: dict[str, Any] = sketch["headers"]
         if not sketch.is_as_it_was(way.url):
             return None
         prepare = self._client._endpoint.prepare_request  # noqa: SLF001 - trust looked for it
         if type(prepare) is not MethodType:  # aws_xray_sdk puts its header into what passes through here
             prepare(_Passing(way.url, headers))
+        if not headers:
+            return b""
         lines = b""
         for name, value in headers.items():
             line = f"{name}: {_text(value)}"

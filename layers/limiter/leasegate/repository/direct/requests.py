@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from json import loads
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Final, Self
 
 from ..wire import written
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Request(dict[str, Any]):
@@ -35,6 +33,17 @@ class Request(dict[str, Any]):
         return parameters
 
 
+_FORM: Final[Mapping[str, object]] = {
+    "url": "",
+    "body": "",
+    "headers": None,
+    "context": None,
+    "method": "POST",
+    "url_path": "/",
+    "query_string": "",
+}
+
+
 class Sketch(dict[str, Any]):
     """What is shown of a request, in botocore's form, to whoever listens before it goes out, without headers."""
 
@@ -42,15 +51,11 @@ class Sketch(dict[str, Any]):
 
     def __init__(self, request: Request, url: str, context: object) -> None:
         """Show a request that is on its way to ``url``."""
-        super().__init__(
-            url=url,
-            body=request.body,
-            headers={},
-            context=context,
-            method="POST",
-            url_path="/",
-            query_string="",
-        )
+        super().__init__(_FORM)
+        self["url"] = url
+        self["body"] = request.body
+        self["headers"] = {}
+        self["context"] = context
         self.request = request
 
     def is_as_it_was(self, url: str) -> bool:
