@@ -101,6 +101,21 @@ def test_a_call_is_recorded_the_same(stage: Stage, endpoint: str, traced: Record
         assert direct.direct.take_detours() == (name in LEFT)
 
 
+def test_a_header_that_somebody_adds_besides_is_sent_and_signed(
+    stage: Stage, endpoint: str, traced: Recorded
+) -> None:
+    with direct_client(endpoint, CONFIG) as client:
+
+        def add(params: dict[str, Any], **_event: object) -> None:
+            params["headers"]["X-Custom"] = "yes"
+
+        client.meta.events.register("before-call.dynamodb", add)
+        documents(client, traced, UPDATE)
+        assert isinstance(client, DirectCalls)
+        assert client.direct.take_detours() == 1
+    assert re.search(rb"SignedHeaders=[^,]*;x-custom[;,]", stage.last_request)
+
+
 def test_the_header_of_a_trace_names_the_call(
     stage: Stage, endpoint: str, traced: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -236,16 +236,13 @@ def _cancellation(error: ClientError, speaker: Speaker) -> Cancelled:
     if error_code(error) != CANCELLED or not is_refusal(error.response):
         raise error
     reasons = error.response.get("CancellationReasons", ())
-    return Cancelled(
-        tuple(
-            [
-                _refused_by(reason, speaker) if reason.get("Code") == CONDITION_FAILED else None
-                for reason in reasons
-            ]
-        )
-    )
+    return Cancelled(tuple([_verdict(reason, speaker) for reason in reasons]))
 
 
-def _refused_by(answer: Any, speaker: Speaker) -> Refused:  # noqa: ANN401 - an error's answer, or a reason in it; boto3 types neither
+def _verdict(reason: Any, speaker: Speaker) -> Refused | None:  # noqa: ANN401 - as below
+    return _refused_by(reason, speaker) if reason.get("Code") == CONDITION_FAILED else None
+
+
+def _refused_by(answer: Any, speaker: Speaker) -> Refused:  # noqa: ANN401 - an error's answer, or a reason in it
     attributes = answer.get("Item")
     return Refused(speaker.read(attributes) if attributes else None)

@@ -205,6 +205,7 @@ class DirectPath:
             return None
         prepare = self._client._endpoint.prepare_request  # noqa: SLF001 - trust looked for it
         if type(prepare) is not MethodType:  # aws_xray_sdk puts its header into what passes through here
+            headers = dict(headers)
             prepare(_Passing(way.url, headers))
         if not headers:
             return b""
