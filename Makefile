@@ -1,9 +1,9 @@
 # Leasegate's commands. Each sets up what it needs by itself; `make` alone lists them.
 #
-# Six environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
+# Seven environments, because their tools hold back each other's versions: .venv (the package, tests, checks),
 # .local/tools/sam (aws-sam-cli), .local/tools/ministack (the emulator, which also runs the functions),
 # .local/tools/lambda (AWS's runtime, in which tests run what was built), .local/tools/docs (mkdocs),
-# .local/tools/peers (what is compared with).
+# .local/tools/peers (what is compared with), .local/tools/oldest (as .venv, with the oldest SDK that is allowed).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -41,7 +41,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 ##@ Work on it
 
 .PHONY: test
-test: tools $(STAMPS)/lambda $(STAMPS)/docs $(STAMPS)/peers $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
+test: tools $(STAMPS)/lambda $(STAMPS)/docs $(STAMPS)/peers $(STAMPS)/oldest $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
 	@$(call NEED,curl,it: apt install curl)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
@@ -116,6 +116,7 @@ pins: $(STAMPS)/uv ## Write the pinned requirements anew from pyproject.toml; UP
 	$(LOCK) --group sam -o requirements/sam.txt
 	$(LOCK) --group ministack -o requirements/ministack.txt
 	$(LOCK) --group lambda -o requirements/lambda.txt
+	$(LOCK) --extra cli --group oldest -o requirements/oldest.txt pyproject.toml
 	$(LOCK) --group docs -o requirements/docs.txt
 	$(LOCK) --group peers -o requirements/peers.txt
 

@@ -19,6 +19,8 @@ MINISTACK_PYTHON = LOCAL / "tools" / "ministack" / "bin" / "python3.13"
 LAMBDA_PYTHON = LOCAL / "tools" / "lambda" / "bin" / "python3.13"
 # `make docs` and tests need it, and install it.
 MKDOCS = LOCAL / "tools" / "docs" / "bin" / "mkdocs"
+# As .venv, with the oldest SDK that the package allows.
+OLDEST_PYTHON = LOCAL / "tools" / "oldest" / "bin" / "python3.13"
 # What `make peers` compares with.
 PEERS_PYTHON = LOCAL / "tools" / "peers" / "bin" / "python3.13"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -37,7 +38,13 @@ WELL: Final = {
 
 
 def config(retries: str) -> Config:
-    return Config(retries=CONFIGS[retries], read_timeout=0.4, connect_timeout=0.4)  # type: ignore[arg-type] # botocore's TypedDict
+    return Config(retries=CONFIGS[retries], read_timeout=0.3, connect_timeout=0.3)  # type: ignore[arg-type] # botocore's TypedDict
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let botocore repeat at once."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _seconds: None))
 
 
 @pytest.fixture

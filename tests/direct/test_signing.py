@@ -21,7 +21,7 @@ HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
     "User-Agent": "leasegate  of  many spaces",
 }
-KEYS = ReadOnlyCredentials("AKID", "secret", "token", None)
+KEYS = Credentials("AKID", "secret", "token").get_frozen_credentials()
 
 
 def head_lines(signer: Signer, body: bytes, credentials: ReadOnlyCredentials, more: bytes = b"") -> dict[str, str]:
@@ -51,7 +51,7 @@ def test_a_signature_is_that_of_botocore(
         signed = head_lines(
             Signer(Destination(host, region, "dynamodb"), HEADERS),
             body,
-            ReadOnlyCredentials(access_key, secret_key, token, None),
+            Credentials(access_key, secret_key, token).get_frozen_credentials(),
         )
         request = AWSRequest("POST", f"http://{host}/", headers=HEADERS, data=body)
         for name in ("get_current_datetime", "datetime"):

@@ -14,7 +14,7 @@ import pytest
 from packaging.markers import Marker
 from packaging.utils import canonicalize_name
 
-from scripts.toolchain import LAMBDA_PYTHON, MINISTACK_PYTHON, MKDOCS, PEERS_PYTHON, ROOT, SAM
+from scripts.toolchain import LAMBDA_PYTHON, MINISTACK_PYTHON, MKDOCS, OLDEST_PYTHON, PEERS_PYTHON, ROOT, SAM
 
 FILES: Final = [*sorted((ROOT / "requirements").glob("*.txt")), ROOT / "layers" / "limiter" / "requirements.txt"]
 INSTALLED: Final = {
@@ -23,6 +23,7 @@ INSTALLED: Final = {
     "ministack": MINISTACK_PYTHON.parents[1],
     "lambda": LAMBDA_PYTHON.parents[1],
     "docs": MKDOCS.parents[1],
+    "oldest": OLDEST_PYTHON.parents[1],
     "peers": PEERS_PYTHON.parents[1],
 }
 """The environments of this checkout, by the file that they are made of."""

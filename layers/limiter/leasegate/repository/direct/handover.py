@@ -12,6 +12,7 @@ import io
 import ssl
 from collections.abc import Iterator
 from contextvars import ContextVar
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.awsrequest import AWSResponse
@@ -23,6 +24,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from botocore.httpsession import URLLib3Session
 from urllib3.exceptions import ConnectTimeoutError as Urllib3ConnectTimeoutError
 from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import SSLError as Urllib3SSLError
@@ -105,12 +107,19 @@ def as_botocore(error: Exception, url: str) -> Exception:
 
 
 def _content(response: http.client.HTTPResponse) -> bytes:
-    if response.chunked:
-        return response.read()
     try:
         return response.read()
     except http.client.IncompleteRead as cut_off:
-        return cut_off.partial  # botocore takes what there is, and finds out by parsing it
+        if response.chunked or not _takes_parts():
+            raise
+        return cut_off.partial  # botocore finds out by parsing it
+
+
+@cache
+def _takes_parts() -> bool:
+    """Say whether this botocore takes a body that was cut off for what came of it, as 1.44 does, or for none."""
+    constants = URLLib3Session.send.__code__.co_consts
+    return any("enforce_content_length" in names for names in constants if isinstance(names, tuple))
 
 
 class _Body:

@@ -113,7 +113,7 @@ class DirectPath:
 
         Raises ``KeyError`` if it was not yet explored.
         """
-        return self._ways[operation, credentials.account_id]
+        return self._ways[operation, _account_of(credentials)]
 
     def explore(
         self,
@@ -127,7 +127,7 @@ class DirectPath:
         way = self._way_of(whole, parameters, context)
         if way is None:
             _logger.warning("%s takes the SDK's own path: its requests are not as expected", operation)
-        self._ways[operation, credentials.account_id] = way
+        self._ways[operation, _account_of(credentials)] = way
         return way
 
     def _way_of(
@@ -225,6 +225,11 @@ class DirectPath:
         """End the idle connections."""
         for connections in list(self.connections.values()):
             connections.close()
+
+
+def _account_of(credentials: ReadOnlyCredentials) -> str | None:
+    """Return the account that an endpoint may be named after; an older botocore does not say."""
+    return getattr(credentials, "account_id", None)
 
 
 def _metadata(retries: Mapping[str, Any]) -> Mapping[str, object]:
