@@ -32,8 +32,9 @@ READS: Final[Mapping[str, Callable[[Levels], int]]] = {
 def render_operations() -> str:
     """Render the units of ordinary buckets of few limits as a Markdown table, by levels that have limits."""
     levels = [Levels.of(Family(Shape(), LIMITS, count)) for count in range(1, MAX_LEVELS + 1)]
+    heads = ["alone", *[f"{count} levels" for count in range(2, MAX_LEVELS + 1)]]
     lines = [
-        f"| an acquire, or what follows it | units | alone | {' | '.join(f'{n} levels' for n in range(2, MAX_LEVELS + 1))} |",
+        f"| an acquire, or what follows it | units | {' | '.join(heads)} |",
         f"|---|---|{'---|' * MAX_LEVELS}",
     ]
     for row, units in {**WRITES, **READS}.items():

@@ -1,4 +1,4 @@
-"""What memory buys a function: arithmetic over what was measured of its processor time, not a measurement on AWS."""
+"""What memory buys a function: arithmetic over measured processor time, and no measurement on AWS."""
 
 from __future__ import annotations
 
@@ -35,22 +35,35 @@ def measured_start_ms() -> Decimal:
 
 def render_functions() -> str:
     """Render what an acquire and a start take by memory as a Markdown table."""
-    lines = [
-        "| memory | share of a processor | an acquire, in processor time | and with its round trip | a second, of one"
-        f" instance | instances for {RATE:,} a second | a million of them, time | a start and its first call |",
-        "|---|---|---|---|---|---|---|---|",
+    heads = [
+        "memory",
+        "share of a processor",
+        "an acquire, in processor time",
+        "and with its round trip",
+        "a second, of one instance",
+        f"instances for {RATE:,} a second",
+        "time of a million",
+        "a start and its first call",
     ]
-    price = PRICES["gb_second"]
-    for size_mb in SIZES_MB:
-        share = Decimal(size_mb) / MB_OF_A_PROCESSOR
-        busy_ms = measured_acquire_ms() / share
-        took_ms = ceil(busy_ms + WAIT_MS)
-        usd = price.cost(Decimal(MILLION) * took_ms / 1_000 * size_mb / 1_024)
-        lines.append(
-            f"| {size_mb:,} MB | {share:.2f} | {busy_ms:.1f} ms | {took_ms} ms | {1_000 // took_ms} |"
-            f" {ceil(Decimal(RATE) * took_ms / 1_000)} | ${usd:.2f} | {measured_start_ms() / share / 1_000:.1f} s |"
-        )
-    return "\n".join(lines)
+    rows = [heads, ["---"] * len(heads), *[_row(size_mb) for size_mb in SIZES_MB]]
+    return "\n".join([f"| {' | '.join(row)} |" for row in rows])
+
+
+def _row(size_mb: int) -> list[str]:
+    share = Decimal(size_mb) / MB_OF_A_PROCESSOR
+    busy_ms = measured_acquire_ms() / share
+    took_ms = ceil(busy_ms + WAIT_MS)
+    usd = PRICES["gb_second"].cost(Decimal(MILLION) * took_ms / 1_000 * size_mb / 1_024)
+    return [
+        f"{size_mb:,} MB",
+        f"{share:.2f}",
+        f"{busy_ms:.1f} ms",
+        f"{took_ms} ms",
+        f"{1_000 // took_ms}",
+        f"{ceil(Decimal(RATE) * took_ms / 1_000)}",
+        f"${usd:.2f}",
+        f"{measured_start_ms() / share / 1_000:.1f} s",
+    ]
 
 
 def _figure(pattern: re.Pattern[str], page: str, part: str) -> Decimal:

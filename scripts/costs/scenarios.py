@@ -1,4 +1,4 @@
-"""Three services, each a month as `leasegate cost` is told it, and what their table must bear at the busiest second."""
+"""Three services, each a month as `leasegate cost` is told it, and what that asks of a table."""
 
 from __future__ import annotations
 
@@ -82,10 +82,8 @@ def command(scenario: Scenario) -> str:
 
 def write_units_of_an_acquire(traffic: Traffic) -> Decimal:
     """Return the mean write units of an acquire and of what follows it, without the counting of usage."""
-    units = sum(
-        used.amount for used in quantities(traffic) if used.price == "write_unit" and used.what != _COUNTING
-    )
-    return units / traffic.acquires
+    written = [used for used in quantities(traffic) if used.price == "write_unit" and used.what != _COUNTING]
+    return sum([used.amount for used in written], Decimal(0)) / traffic.acquires
 
 
 def busiest_bucket(scenario: Scenario) -> Decimal:
