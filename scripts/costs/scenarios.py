@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 from typing import Any, Final
 
 import click
@@ -103,7 +104,7 @@ def _instances(scenario: Scenario) -> str:
     traffic = scenario.traffic
     if traffic.via == "library":
         return "none"
-    return f"{scenario.peak * Decimal(traffic.billed_ms) / 1_000 / traffic.per_request:,.1f}"
+    return f"{ceil(Decimal(scenario.peak) * traffic.billed_ms / 1_000 / traffic.per_request):,}"
 
 
 _CAPACITY: Final[Mapping[str, Callable[[Scenario], str]]] = {

@@ -159,3 +159,20 @@ def test_what_the_direct_path_says_is_what_the_page_quotes() -> None:
     assert len(quoted) == 2
     for message in quoted:
         assert message.replace("… is", "%s is").replace("… takes", "%s takes").replace("is …", "is %s") in code
+
+
+def test_what_the_pages_say_of_measured_tables_is_in_them() -> None:
+    memory_mb = re.findall(r"\| (\d+) MB \|", filled_in(PAGE_TEXT, "coldstart: table"))
+    assert max(map(int, memory_mb)) < 50
+    assert "it takes less than 50 MB" in TEXT
+    crowds = filled_in(PAGE_TEXT, "peers: crowds")
+    rows = re.findall(r"\| (Leasegate|zae-limiter) \| [\d.]+ \| ([\d.]+) \| .* \| (\d+) % \|", crowds)
+    assert {(who, calls) for who, calls, _ in rows} == {("Leasegate", "1.00"), ("zae-limiter", "4.00")}
+    assert {delivered for who, _, delivered in rows if who == "Leasegate"} == {"100"}
+    assert {delivered for who, _, delivered in rows if who != "Leasegate"} == {"50", "90"}
+    comparison = " ".join((ROOT / "docs" / "comparison.md").read_text().split())
+    assert "one call for each grant" in comparison
+    assert (
+        "where zae-limiter takes four, delivers all of the allowed rate where that delivers 50 to 90 %"
+        in comparison
+    )
