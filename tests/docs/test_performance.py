@@ -150,6 +150,9 @@ def test_the_parameters_are_those_of_the_template() -> None:
     assert not [each for each in functions if "ReservedConcurrentExecutions" in each]
     assert stack["Resources"]["Table"]["Properties"]["BillingMode"] == "PAY_PER_REQUEST"
     assert set(re.findall(r"`(\w+Alarm)`", PAGE_TEXT)) <= stack["Resources"].keys()
+    (counting,) = stack["Resources"]["AggregatorFunction"]["Properties"]["Events"].values()
+    hours = counting["Properties"]["MaximumRecordAgeInSeconds"] // 3_600
+    assert f"after {hours} hours it is a [dead letter]" in TEXT
 
 
 def test_what_the_direct_path_says_is_what_the_page_quotes() -> None:
