@@ -64,7 +64,7 @@ format: $(STAMPS)/dev ## Put the code in shape
 	$(BIN)/ruff format
 
 .PHONY: costs
-costs: $(STAMPS)/dev ## Count round trips and units anew, and write them into the README
+costs: $(STAMPS)/dev ## Count round trips and units anew, and write them into the README and the guide
 	@$(BIN)/python -m scripts.costs
 
 .PHONY: traces

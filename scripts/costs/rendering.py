@@ -18,16 +18,16 @@ README: Final = Path(__file__).parents[2] / "README.md"
 SITUATIONS: Final[Mapping[str, Situation]] = {**ACQUIRES, **LEASES, **ADMINISTRATION, **USAGE}
 
 
-def measure_situation(situation: str, table: Table) -> Row:
+def measure_situation(situation: str, table: Table, among: Mapping[str, Situation] = SITUATIONS) -> Row:
     """Bring an empty table into a situation, make the call, and return what that cost."""
-    meter = measure(table, SITUATIONS[situation](table))
+    meter = measure(table, among[situation](table))
     return Row(situation, meter.round_trips, meter.calls, meter.write_units, meter.read_units)
 
 
 def render_situations(title: str, situations: Mapping[str, Situation]) -> str:
     """Render the round trips as a Markdown table."""
     lines = [f"| {title} | round trips | calls | write units | read units |", "|---|---|---|---|---|"]
-    rows = [measure_situation(situation, Table.in_memory()) for situation in situations]
+    rows = [measure_situation(situation, Table.in_memory(), situations) for situation in situations]
     lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join(lines)
 
@@ -44,8 +44,8 @@ def render_tables() -> dict[str, str]:
     }
 
 
-def fill_in_tables(readme: str, tables: Mapping[str, str]) -> str:
-    """Return a README with these tables, each between its markers."""
+def fill_in_tables(page: str, tables: Mapping[str, str]) -> str:
+    """Return a page with these tables, each between its markers."""
     for name, table in tables.items():
-        readme = fill_in(readme, f"costs: {name}", table)
-    return readme
+        page = fill_in(page, f"costs: {name}", table)
+    return page

@@ -21,6 +21,7 @@ from leasegate.repository.memory import MemoryRepository
 from tests.command import NOON_MS, Command
 from tests.docs.blocks import Blocks, read_blocks
 from tests.docs.commands import check_session
+from tests.docs.sessions import session
 from tests.metered import count_all, spent
 from tests.traces.stored.serving import ACQUIRE, StoredXRay
 
@@ -85,16 +86,6 @@ class Shell:
                 return result.output
             case _:
                 raise AssertionError(f"the page has a line that no test runs: {line}")
-
-
-def session(block: str, shell: Shell) -> str:
-    """Run the lines of a block that begin with a prompt; return the block as it comes out."""
-    shown = []
-    for line in block.splitlines():
-        if line.startswith("$ "):
-            shown.append(line)
-            shown += [answer.rstrip() for answer in shell(line[2:]).splitlines()]
-    return "\n".join(shown) + "\n"
 
 
 @pytest.mark.runs("docs/cli.md", "console")
