@@ -16,6 +16,7 @@ import pytest
 
 import leasegate
 from leasegate import operations
+from leasegate.repository.asking import METHODS
 from scripts import template
 from tests.roles import INDEX, QUEUE, TABLE, statements_of
 
@@ -211,12 +212,26 @@ def client_calls(paths: Iterable[Path]) -> set[str]:
     }
 
 
-def test_the_repository_calls_what_the_operations_stand_for_and_nothing_else() -> None:
-    calls = client_calls((PACKAGE / "repository").glob("*.py"))
-    actions = {f"dynamodb:{to_action(call)}" for call in calls}
+def test_the_repository_asks_for_what_the_operations_stand_for_and_nothing_else() -> None:
+    named = {
+        node.value
+        for path in (PACKAGE / "repository").glob("*.py")
+        if path.name != "asking.py"
+        for node in nodes_of(path)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in METHODS
+    }
+    assert named == set(METHODS)
+    actions = {f"dynamodb:{operation}" for operation in named}
     # A transaction takes the actions of its parts, and ConditionCheckItem is only ever such a part.
     assert actions - {"dynamodb:TransactWriteItems"} == set(ACTIONS.values()) - {"dynamodb:ConditionCheckItem"}
     assert "dynamodb:TransactWriteItems" in actions
+
+
+def test_the_repository_calls_a_client_in_no_other_way() -> None:
+    paths = [*(PACKAGE / "repository").rglob("*.py")]
+    called = {node.attr for path in paths for node in nodes_of(path) if isinstance(node, ast.Attribute)}
+    assert called & ({*METHODS.values()} - {"query", "scan"}) == set()
+    assert client_calls(paths) == {"_endpoint", "_request_signer", "meta"}
 
 
 def test_the_functions_themselves_call_the_queue_alone() -> None:
@@ -225,8 +240,16 @@ def test_the_functions_themselves_call_the_queue_alone() -> None:
     assert calls <= set(QUEUE_ACTIONS)
 
 
-def to_action(call: str) -> str:
-    return "".join([word.capitalize() for word in call.split("_")])
+def makes_a_client(function: ast.expr) -> bool:
+    """Say whether a function may be one of the SDK's that make clients, under its own name or ``create``."""
+    if isinstance(function, ast.Attribute):
+        owner = function.value.id if isinstance(function.value, ast.Name) else ""
+        return function.attr in ("client", "resource", "create_client") and owner in (
+            "boto3",
+            "session",
+            "speaker",
+        )
+    return isinstance(function, ast.Name) and function.id == "create"
 
 
 def test_every_client_of_aws_that_functions_make_is_of_the_table_or_the_queue() -> None:
@@ -235,9 +258,8 @@ def test_every_client_of_aws_that_functions_make_is_of_the_table_or_the_queue() 
         for path in [*EDGES, *PACKAGE.rglob("*.py")]
         if "cli" not in path.relative_to(PACKAGE.parents[2]).parts
         for node in nodes_of(path)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if node.func.attr in ("client", "resource", "Session", "create_client")
-        if isinstance(node.func.value, ast.Name) and node.func.value.id in ("boto3", "botocore", "session")
+        if isinstance(node, ast.Call) and makes_a_client(node.func)
+        if node.args and isinstance(node.args[0], ast.Constant)
     ]
     assert sorted(ast.literal_eval(node.args[0]) for node in made) == ["dynamodb", "sqs"]
 

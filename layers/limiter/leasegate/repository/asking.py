@@ -21,7 +21,7 @@ type Ask = Callable[[str, Request], Mapping[str, Any]]
 It raises what a boto3 client raises.
 """
 
-_METHODS: Final[Mapping[str, str]] = {
+METHODS: Final[Mapping[str, str]] = {
     "BatchGetItem": "batch_get_item",
     "DeleteItem": "delete_item",
     "GetItem": "get_item",
@@ -31,7 +31,7 @@ _METHODS: Final[Mapping[str, str]] = {
     "TransactWriteItems": "transact_write_items",
     "UpdateItem": "update_item",
 }
-"""A client's methods, by operation."""
+"""A client's methods, by operation: all that is ever asked of DynamoDB."""
 
 
 class Speaker(NamedTuple):
@@ -50,7 +50,7 @@ def speaker_for(client: DynamoDBClient) -> Speaker:
         return Speaker(client.ask, take_item)
 
     def ask(operation: str, request: Request) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = getattr(client, _METHODS[operation])(**request.parameters())
+        answer: Mapping[str, Any] = getattr(client, METHODS[operation])(**request.parameters())
         return answer
 
     return Speaker(ask, decode_item)

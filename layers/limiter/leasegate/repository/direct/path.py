@@ -59,13 +59,7 @@ class DirectPath:
         """Those that are open, by address."""
         self._detours = 0
         self._missing = missing(client)
-        retries = self._client.meta.config.retries or {}
-        self._metadata: Mapping[str, object] = {"RetryAttempts": 0}
-        if retries.get("mode") == "standard" and retries.get("total_max_attempts") == 1:
-            self._metadata = {
-                "MaxAttemptsReached": True,
-                "RetryAttempts": 0,
-            }  # as botocore says of every first one
+        self._metadata = _metadata(self._client.meta.config.retries or {})
         if self._missing is not None:
             _logger.warning("calls take the SDK's own path: %s is not as expected", self._missing)
             return
