@@ -78,7 +78,7 @@ def test_a_method_that_is_gone_or_takes_something_else_closes_the_path_and_is_to
     assert direct(client).direct.take_detours() == 1
     applied(client, times=2)
     assert direct(client).direct.take_detours() == 2
-    (warning,) = [record for record in caplog.records if record.name == "leasegate"]
+    (warning,) = [record for record in caplog.records if record.name == "leasegate.direct"]
     assert name in warning.getMessage()
     assert warning.levelno == logging.WARNING
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SIGNATURE: Final = "v4"
 _DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
-_logger = logging.getLogger("leasegate")
+_logger = logging.getLogger("leasegate.direct")
 
 
 class Way(NamedTuple):

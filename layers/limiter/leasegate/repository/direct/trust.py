@@ -6,7 +6,6 @@ was when this was written, closes the direct path, and botocore does everything 
 
 from __future__ import annotations
 
-import logging
 import select
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
@@ -77,8 +76,6 @@ _NOT_NEEDED: Final = frozenset(
 )
 """Listeners that miss nothing that matters when the direct path succeeds."""
 _OURS: Final = "leasegate."
-
-_logger = logging.getLogger("leasegate")
 
 
 def missing(client: Any) -> str | None:  # noqa: ANN401 - any client
