@@ -20,14 +20,13 @@ from leasegate.repository.direct import DirectCalls
 from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
 from tests.benchmark.calls import ACQUIRE, PLAIN
 from tests.benchmark.counting import count_allocations, count_instructions
-from tests.benchmark.turns import OURS, take_turns
+from tests.benchmark.turns import BOTO3, OURS, take_turns
 from tests.benchmark.workload import CREDENTIALS, TABLE_NAME, acquire, operations, plainly
 from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-BOTO3: Final = "boto3"
 NAMES: Final = (*operations(), ACQUIRE)
 GATES: Final[Mapping[str, float]] = dict.fromkeys(NAMES, 0.15) | {"UpdateItem, refused": 0.20, ACQUIRE: 0.25}
 """The processor time that a call may take of the plain client's; an acquire, of the plain client's UpdateItem."""

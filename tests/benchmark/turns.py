@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
 OURS: Final = "Leasegate"
+BOTO3: Final = "boto3"
+SEQUENTIAL: Final = "sequential"
+"""What results call those that are compared."""
 _WARMING: Final = 2
 """Rounds that do not count."""
 
