@@ -78,6 +78,11 @@ overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acqu
 coldstart: tools $(STAMPS)/lambda $(DYNAMODB_LOCAL) ## Measure cold starts, with the layer's bytecode and without; ARGS="--rounds 5"
 	@$(BIN)/python -m scripts.coldstart $(ARGS)
 
+.PHONY: bench
+bench: tools $(DYNAMODB_LOCAL) ## Run the benchmarks, and write tables and pictures into the performance guide
+	@$(BIN)/pytest tests/benchmark --benchmark-enable --benchmark-only --benchmark-json .local/benchmark.json $(ARGS)
+	@$(BIN)/python -m scripts.generate_benchmark_report .local/benchmark.json
+
 .PHONY: outage
 outage: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure a minute without the table, and what callers see of it
 	@$(BIN)/python -m scripts.outage

@@ -1,12 +1,15 @@
-"""Servers that do nothing, for whoever measures what a client does."""
+"""Servers that do nothing, for whoever measures what a client does; and what results depend on."""
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from scripts.dynamodb_local import PACKAGE
 from tests.benchmark.null_server import make_certificate, null_server
 
 
@@ -28,3 +31,10 @@ def null_tls_endpoint(certificate: Path) -> Iterator[str]:
     """Run one that speaks TLS; the value is its URL."""
     with null_server(certificate) as url:
         yield url
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> None:
+    """Tell results what they depend on, beside the machine."""
+    machine_info["is_optimised"] = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    machine_info["versions"] = {name: version(name) for name in ("boto3", "botocore", "urllib3")}
+    machine_info["emulator"] = PACKAGE

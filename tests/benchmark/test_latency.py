@@ -1,4 +1,4 @@
-"""How long an acquire takes on DynamoDB Local, next to the same request by plain boto3 and the sequential algorithm."""
+"""How long an acquire takes on DynamoDB Local, next to plain boto3 and to the sequential algorithm."""
 
 from __future__ import annotations
 
