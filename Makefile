@@ -80,7 +80,8 @@ coldstart: tools $(STAMPS)/lambda $(DYNAMODB_LOCAL) ## Measure cold starts, with
 
 .PHONY: bench
 bench: tools $(DYNAMODB_LOCAL) ## Run the benchmarks, and write tables and pictures into the performance guide
-	@$(BIN)/pytest tests/benchmark --benchmark-enable --benchmark-only --benchmark-json .local/benchmark.json $(ARGS)
+	@$(BIN)/pytest tests/benchmark/test_{overhead,latency,throughput,capacity,embedded}.py \
+	  --benchmark-enable --benchmark-only --benchmark-json .local/benchmark.json $(ARGS)
 	@$(BIN)/python -m scripts.generate_benchmark_report .local/benchmark.json
 
 .PHONY: outage

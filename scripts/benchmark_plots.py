@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 OURS: Final = "Leasegate"
 _COLOURS: Final = {OURS: "#0f766e", "boto3": "#94a3b8", "sequential": "#d97706"}
-_SETTINGS: Final = {
+_SETTINGS: Final[dict[Any, object]] = {
     "svg.hashsalt": "leasegate",
     "svg.fonttype": "none",
     "font.family": "sans-serif",

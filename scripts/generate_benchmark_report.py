@@ -1,6 +1,6 @@
 """Write the results of `make bench` into docs/performance.md: its tables, and the pictures beside it.
 
-python -m scripts.generate_benchmark_report .local/benchmark.json
+python -m scripts.generate_benchmark_report .local/benchmark.json [docs]
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from scripts.benchmark_plots import draw_plots
 from scripts.generated import fill_in
 from scripts.toolchain import ROOT
 
-PAGE: Final = ROOT / "docs" / "performance.md"
-FOLDER: Final = ROOT / "docs" / "performance"
+DOCS: Final = ROOT / "docs"
+PAGE: Final = "performance.md"
+FOLDER: Final = "performance"
 OURS: Final = "Leasegate"
 BOTO3: Final = "boto3"
 SEQUENTIAL: Final = "sequential"
@@ -40,7 +41,7 @@ def read(document: Mapping[str, Any]) -> Results:
     results: dict[str, list[Result]] = {}
     for benchmark in document["benchmarks"]:
         results.setdefault(benchmark["group"], []).append(benchmark["extra_info"])
-    missing = {table.group for table in TABLES.values()} - results.keys()
+    missing = {*[table.group for table in TABLES.values()], *_BESIDE} - results.keys()
     if missing:
         raise ValueError(f"there are no results of {', '.join(sorted(missing))}; `make bench` makes them all")
     return results
@@ -127,6 +128,8 @@ def _compared(result: Result, other: str) -> Iterable[str]:
     return [f"{result['us'][other]['p50'] / 1e3:.2f} ms", f"{result['ratios'][other]:.2f}"]
 
 
+_BESIDE: Final = ("overhead over TLS", "allocations", "instructions")
+"""Groups that have columns in the table of another one."""
 _UNITS: Final = ("calls", "read units", "write units")
 TABLES: Final[Mapping[str, Table]] = {
     "overhead": Table(
@@ -178,13 +181,15 @@ def fill_in_report(page: str, document: Mapping[str, Any]) -> str:
     return page
 
 
-def main(path: str) -> int:
+def main(path: str, docs: str = str(DOCS)) -> int:
     """Write tables and pictures anew."""
     document = json.loads(Path(path).read_text())
-    PAGE.write_text(fill_in_report(PAGE.read_text(), document))
+    page, folder = Path(docs, PAGE), Path(docs, FOLDER)
+    page.write_text(fill_in_report(page.read_text(), document))
+    folder.mkdir(exist_ok=True)
     for name, picture in draw_plots(read(document)).items():
-        (FOLDER / name).write_text(picture)
-    print(f"Wrote {PAGE.relative_to(ROOT)} and the pictures in {FOLDER.relative_to(ROOT)}")
+        (folder / name).write_text(picture)
+    print(f"Wrote {page} and the pictures in {folder}")
     return 0
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tests.fixtures.dynamodb import Table
 
-ROUNDS: Final = 250
+ROUNDS: Final = 40
+CALLS: Final = 6
 PERCENTILES: Final = (50, 95, 99)
 PLAIN_GATE: Final = 0.60
 """What an acquire may take of the same UpdateItem by plain boto3."""
@@ -40,7 +41,7 @@ def compare(
     gates: dict[str, float],
     **others: Callable[[], object],
 ) -> None:
-    compared = take_turns(benchmark, ours, others, rounds=ROUNDS)
+    compared = take_turns(benchmark, ours, others, rounds=ROUNDS, calls=CALLS)
     if compared is not None:
         benchmark.extra_info |= {"case": case, "gates": gates, **compared.describe(PERCENTILES)}
         for other, gate in gates.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Final
 
@@ -17,27 +18,30 @@ OURS: Final = "Leasegate"
 BOTO3: Final = "boto3"
 SEQUENTIAL: Final = "sequential"
 """What results call those that are compared."""
-_WARMING: Final = 2
-"""Rounds that do not count."""
+_WARMING: Final = 0.2
+"""As many rounds more, before those that count: caches, and the emulator's compiler."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The time that a call took in each round, in seconds, by who made it; ours among them."""
+    """How long each call took, in seconds, round by round, by who made it; ours among them."""
 
-    times_s: Mapping[str, Sequence[float]]
+    rounds: Mapping[str, Sequence[Sequence[float]]]
 
     def ratio_to(self, other: str) -> float:
         """Return what ours takes of what another takes."""
-        pairs = zip(self.times_s[OURS], self.times_s[other], strict=True)
-        return median([ours / theirs for ours, theirs in pairs])
+        pairs = zip(self.rounds[OURS], self.rounds[other], strict=True)
+        return median([median(ours) / median(theirs) for ours, theirs in pairs])
 
     def describe(self, percentiles: Sequence[int] = (50,)) -> dict[str, object]:
         """Return percentiles in us, and the ratios to the others, for the report."""
-        cuts = {name: quantiles(times, n=100, method="inclusive") for name, times in self.times_s.items()}
+        cuts = {
+            name: quantiles(chain.from_iterable(own), n=100, method="inclusive")
+            for name, own in self.rounds.items()
+        }
         return {
             "us": {name: {f"p{p}": own[p - 1] * 1e6 for p in percentiles} for name, own in cuts.items()},
-            "ratios": {name: self.ratio_to(name) for name in self.times_s if name != OURS},
+            "ratios": {name: self.ratio_to(name) for name in self.rounds if name != OURS},
         }
 
 
@@ -56,21 +60,29 @@ def take_turns(
     clock: Callable[[], float] = benchmark._timer
     if benchmark.disabled:
         calls = 1
-    taken: dict[str, list[float]] = {name: [] for name in others}
+    taken: dict[str, list[list[float]]] = {name: [] for name in (OURS, *others)}
+
+    def make_calls(name: str, call: Callable[[], object]) -> None:
+        times_s = []
+        for _ in range(calls):
+            start_s = clock()
+            call()
+            times_s.append(clock() - start_s)
+        taken[name].append(times_s)
 
     def let_others() -> None:
         for name, other in others.items():
-            start_s = clock()
-            _repeat(other, calls)
-            taken[name].append(clock() - start_s)
+            make_calls(name, other)
 
-    benchmark.pedantic(_repeat, (ours, calls), setup=let_others, rounds=rounds, warmup_rounds=_WARMING)
-    if benchmark.stats is None:
-        return None
-    times = {OURS: benchmark.stats.stats.data, **{name: own[_WARMING:] for name, own in taken.items()}}
-    return Compared({name: [time_s / calls for time_s in own] for name, own in times.items()})
+    warming = _warming(rounds)
+    benchmark.pedantic(make_calls, (OURS, ours), setup=let_others, rounds=rounds, warmup_rounds=warming)
+    return None if benchmark.disabled else Compared({name: own[warming:] for name, own in taken.items()})
 
 
-def _repeat(call: Callable[[], object], times: int) -> None:
-    for _ in range(times):
-        call()
+def rounds_made(benchmark: BenchmarkFixture, rounds: int) -> int:
+    """Return how often :func:`take_turns` lets everybody have a turn."""
+    return 1 if benchmark.disabled else rounds + _warming(rounds)
+
+
+def _warming(rounds: int) -> int:
+    return max(1, round(_WARMING * rounds))
