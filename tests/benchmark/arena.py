@@ -14,6 +14,7 @@ from botocore.config import Config
 from leasegate import Limit, Limiter, RateLimitExceeded
 from leasegate.operations import Operation, Outcome, Refused, Set, Update
 from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
+from scripts import template
 from tests.benchmark.baseline import as_sequential
 from tests.benchmark.sequential.app import SequentialLimiter
 from tests.direct.pair import requests_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 NAMES: Final = ("rpm", "tpm", "rpd", "tpd", "images", "audio", "tools", "batch")
 RESOURCE: Final = "gpt-4"
 _CONNECTIONS: Final = 50
+_WARMING: Final = 200
 
 
 def lasting(count: int, burst: int = 1_000_000) -> tuple[Limit, ...]:
@@ -121,3 +123,17 @@ def is_refused(call: Callable[[], object]) -> bool:
         return call() is False
     except RateLimitExceeded:
         return True
+
+
+def warm(endpoint_url: str) -> None:
+    """Ask DynamoDB Local for some hundreds of acquires by both algorithms, on a table that is deleted again."""
+    with arena(endpoint_url, "warm") as on:
+        template.create_table(on.plain, on.table_name)
+        on.store(lasting(2), "project", "key-1")
+        sequential = on.sequential()
+        with on.process() as limiter:
+            for _ in range(_WARMING):
+                sequential.acquire("key-1", RESOURCE, {"rpm": 1, "tpm": 1}, cascade=True)
+                for _ in range(4):
+                    limiter.acquire("key-1", RESOURCE, {"rpm": 1, "tpm": 1})
+        on.plain.delete_table(TableName=on.table_name)

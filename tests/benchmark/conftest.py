@@ -1,4 +1,4 @@
-"""Servers that do nothing, for whoever measures what a client does; and what results depend on."""
+"""What benchmarks run on: servers that do nothing, DynamoDB Local when it is warm; and what results depend on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from scripts.dynamodb_local import PACKAGE
+from tests.benchmark.arena import Arena, arena, warm
 from tests.benchmark.null_server import make_certificate, null_server
+from tests.fixtures.dynamodb import Table
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +33,21 @@ def null_tls_endpoint(certificate: Path) -> Iterator[str]:
     """Run one that speaks TLS; the value is its URL."""
     with null_server(certificate) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def warm_dynamodb_local(dynamodb_local: str, request: pytest.FixtureRequest) -> str:
+    """Let DynamoDB Local compile what it is asked for most, before anything is timed; the value is its endpoint."""
+    if request.config.getoption("benchmark_enable"):
+        warm(dynamodb_local)
+    return dynamodb_local
+
+
+@pytest.fixture
+def on(warm_dynamodb_local: str, table: Table) -> Iterator[Arena]:
+    """Open a fresh table for all that are compared."""
+    with arena(warm_dynamodb_local, table.name) as opened:
+        yield opened
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> None:

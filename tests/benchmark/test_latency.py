@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from leasegate import Knowledge, Limiter
 from leasegate.repository.dynamodb import DynamoRepository
-from tests.benchmark.arena import RESOURCE, Arena, arena, is_refused, lasting
+from tests.benchmark.arena import RESOURCE, Arena, is_refused, lasting
 from tests.benchmark.turns import BOTO3, SEQUENTIAL, take_turns
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
-
-    from tests.fixtures.dynamodb import Table
 
 ROUNDS: Final = 40
 CALLS: Final = 6
@@ -26,12 +24,6 @@ CASCADE_GATE: Final = 0.15
 """What one of two limits and two levels may take of the sequential algorithm's."""
 
 pytestmark = pytest.mark.benchmark(group="latency")
-
-
-@pytest.fixture
-def on(dynamodb_local: str, table: Table) -> Iterator[Arena]:
-    with arena(dynamodb_local, table.name) as opened:
-        yield opened
 
 
 def compare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import cycle, islice
@@ -11,29 +11,21 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from leasegate import Limit
-from tests.benchmark.arena import RESOURCE, Arena, Watch, arena, is_refused, lasting
+from tests.benchmark.arena import RESOURCE, Arena, Watch, is_refused, lasting
 from tests.benchmark.baseline import Counted
 from tests.benchmark.sequential.app import Overtaken
-from tests.benchmark.turns import OURS, SEQUENTIAL, take_turns
+from tests.benchmark.turns import OURS, SEQUENTIAL, rounds_made, take_turns
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from tests.fixtures.dynamodb import Table
-
-ROUNDS: Final = 7
+ROUNDS: Final = 5
 THREADS: Final = 8
 BATCH: Final = 48
 """How many acquires there are in a round."""
 CONSUME: Final = {"rpm": 1, "tpm": 1}
 CALLS_MAX: Final = 2.0
 """Calls for each grant, where many ask for one bucket."""
-
-
-@pytest.fixture
-def on(dynamodb_local: str, table: Table) -> Iterator[Arena]:
-    with arena(dynamodb_local, table.name) as opened:
-        yield opened
 
 
 def in_threads(call: Callable[[str], object], entity_ids: list[str], batch: int, pool: ThreadPoolExecutor) -> None:
@@ -74,9 +66,7 @@ def test_grants(
         left = {one: limiter.available(one, RESOURCE)["rpm"].available for one in entity_ids}
     if compared is not None:
         benchmark.extra_info |= {"case": request.node.callspec.id, "batch": batch, **compared.describe()}
-    assert sum([1_000_000 - tokens for tokens in left.values()]) == batch * (
-        ROUNDS + 2 if benchmark.enabled else 1
-    )
+    assert sum([1_000_000 - tokens for tokens in left.values()]) == batch * rounds_made(benchmark, ROUNDS)
 
 
 @pytest.mark.benchmark(group="throughput")
