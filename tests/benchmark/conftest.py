@@ -37,7 +37,7 @@ def null_tls_endpoint(certificate: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def warm_dynamodb_local(dynamodb_local: str, request: pytest.FixtureRequest) -> str:
-    """Let DynamoDB Local compile what it is asked for most, before anything is timed; the value is its endpoint."""
+    """Let DynamoDB Local get warm before anything is timed on it; the value is its endpoint."""
     if request.config.getoption("benchmark_enable"):
         warm(dynamodb_local)
     return dynamodb_local
