@@ -42,6 +42,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 .PHONY: test
 test: tools $(STAMPS)/lambda $(STAMPS)/docs $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
 	@$(call NEED,curl,it: apt install curl)
+	@$(call NEED,openssl,it: apt install openssl)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 .PHONY: lint
@@ -80,6 +81,7 @@ coldstart: tools $(STAMPS)/lambda $(DYNAMODB_LOCAL) ## Measure cold starts, with
 
 .PHONY: bench
 bench: tools $(DYNAMODB_LOCAL) ## Run the benchmarks, and write tables and pictures into the performance guide
+	@$(call NEED,openssl,it: apt install openssl)
 	@$(BIN)/pytest tests/benchmark/test_{overhead,latency,throughput,capacity,embedded}.py \
 	  --benchmark-enable --benchmark-only --benchmark-json .local/benchmark.json $(ARGS)
 	@$(BIN)/python -m scripts.generate_benchmark_report .local/benchmark.json

@@ -15,6 +15,8 @@ from scripts.costs.acquires import NAMES, cold, first_ever, refused, warm, warm_
 from scripts.costs.administration import ADMINISTRATION
 from scripts.costs.tables import LIMITS, Situation, Table
 from scripts.costs.usage import USAGE
+from scripts.generate_benchmark_report import DOCS, PAGE, TABLES, render
+from scripts.generated import filled_in
 from tests.benchmark.baseline import Bill, Counted, as_sequential
 from tests.benchmark.sequential.app import SequentialLimiter
 from tests.benchmark.turns import OURS, SEQUENTIAL
@@ -126,6 +128,12 @@ def test_an_operation_costs_exactly_this(benchmark: BenchmarkFixture, table: Loc
     bill = Bill(meter.calls, meter.read_units, meter.write_units)
     benchmark.extra_info |= {"case": name, OURS: bill, SEQUENTIAL: case.sequential}
     assert bill == case.costs
+
+
+def test_the_page_says_so() -> None:
+    results = [{"case": name, OURS: case.costs, SEQUENTIAL: case.sequential} for name, case in CASES.items()]
+    rendered = render(TABLES["capacity"], {"capacity": results})
+    assert filled_in((DOCS / PAGE).read_text(), "benchmarks: capacity").rstrip() == rendered
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.prepare is not None])
