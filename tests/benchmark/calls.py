@@ -25,8 +25,8 @@ ACQUIRE: Final = "acquire"
 PLAIN: Final = "plain "
 """Stands before the name of an operation that a plain boto3 client is asked for."""
 _WARMING: Final = 20
-_CALLS: Final = 100
-_PLAIN_CALLS: Final = 10
+_CALLS: Final = 50
+_PLAIN_CALLS: Final = 6
 
 
 def calls(endpoint_url: str) -> Mapping[str, tuple[Callable[[], object], int]]:

@@ -15,8 +15,8 @@ from tests.benchmark.turns import BOTO3, SEQUENTIAL, take_turns
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-ROUNDS: Final = 40
-CALLS: Final = 6
+ROUNDS: Final = 15
+CALLS: Final = 20
 PERCENTILES: Final = (50, 95, 99)
 PLAIN_GATE: Final = 0.60
 """What an acquire may take of the same UpdateItem by plain boto3."""

@@ -37,6 +37,9 @@ INSTRUCTIONS_MAX: Final = 0.40
 ROUNDS: Final = 25
 CALLS: Final = 40
 
+# In one process, so that instructions are counted once.
+pytestmark = pytest.mark.xdist_group("overhead")
+
 
 class Pair:
     """The same calls by the repository and by a plain boto3 client."""

@@ -18,6 +18,8 @@ from scripts.toolchain import ROOT
 
 STORED: Final = Path(__file__).with_name("stored.json")
 
+pytestmark = pytest.mark.xdist_group("report")
+
 
 @pytest.fixture
 def document() -> dict[str, Any]:
