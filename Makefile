@@ -43,6 +43,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 .PHONY: test
 test: tools $(STAMPS)/lambda $(STAMPS)/docs $(STAMPS)/peers $(STAMPS)/oldest $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
 	@$(call NEED,curl,it: apt install curl)
+	@$(call NEED,openssl,it: apt install openssl)
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 .PHONY: lint
@@ -78,6 +79,13 @@ overhead: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure what tracing costs the acqu
 .PHONY: coldstart
 coldstart: tools $(STAMPS)/lambda $(DYNAMODB_LOCAL) ## Measure cold starts, with the layer's bytecode and without; ARGS="--rounds 5"
 	@$(BIN)/python -m scripts.coldstart $(ARGS)
+
+.PHONY: bench
+bench: tools $(DYNAMODB_LOCAL) ## Run the benchmarks, and write tables and pictures into the performance guide
+	@$(call NEED,openssl,it: apt install openssl)
+	@$(BIN)/pytest tests/benchmark/test_{overhead,latency,throughput,capacity,embedded}.py \
+	  --benchmark-enable --benchmark-only --benchmark-json .local/benchmark.json $(ARGS)
+	@$(BIN)/python -m scripts.generate_benchmark_report .local/benchmark.json
 
 .PHONY: outage
 outage: $(STAMPS)/dev $(DYNAMODB_LOCAL) ## Measure a minute without the table, and what callers see of it

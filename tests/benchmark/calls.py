@@ -1,0 +1,73 @@
+"""Make calls under an instrument that counts for each process: one makes so many calls, another twice as many.
+
+    python -m tests.benchmark.calls http://127.0.0.1:...
+
+Prints, for each call, how many are counted and the ids of the two processes. Those are forks of one that has made
+each call before, so they differ in nothing but the calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+import boto3
+
+from leasegate import Limiter
+from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
+from tests.benchmark.workload import CREDENTIALS, TABLE_NAME, acquire, operations, plainly
+
+ACQUIRE: Final = "acquire"
+PLAIN: Final = "plain "
+"""Stands before the name of an operation that a plain boto3 client is asked for."""
+_WARMING: Final = 20
+_CALLS: Final = 50
+_PLAIN_CALLS: Final = 6
+
+
+def calls(endpoint_url: str) -> Mapping[str, tuple[Callable[[], object], int]]:
+    """Return what is counted, by name, and how many of it."""
+    client = dynamodb_client(endpoint_url=endpoint_url, **CREDENTIALS)
+    repository = DynamoRepository(client, TABLE_NAME)
+    limiter = Limiter(repository)
+    plain = boto3.client("dynamodb", endpoint_url=endpoint_url, **CREDENTIALS)
+    found: dict[str, tuple[Callable[[], object], int]] = {ACQUIRE: (partial(acquire, limiter), _CALLS)}
+    for name, operation in operations().items():
+        found[name] = (partial(repository.execute, (operation,), timeout_ms=60_000), _CALLS)
+        found[f"{PLAIN}{name}"] = (plainly(plain, operation), _PLAIN_CALLS)
+    return found
+
+
+def fork(call: Callable[[], object], times: int) -> int:
+    """Call so often in a process of its own; return its id when it has ended."""
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            for _ in range(times):
+                call()
+            status = 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise SystemExit(f"a process of calls ended with {status}")
+    return child
+
+
+def main(endpoint_url: str) -> None:
+    """Make all calls a few times, then count each."""
+    made = calls(endpoint_url)
+    for call, times in made.values():
+        for _ in range(min(times, _WARMING)):
+            call()
+    counted = {name: (times, fork(call, times), fork(call, 2 * times)) for name, (call, times) in made.items()}
+    print(json.dumps(counted))  # noqa: T201 - for whoever started it
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,151 @@
+"""A server that answers as DynamoDB does, and does nothing for it: what a call takes is its client's own.
+
+    python -m tests.benchmark.null_server [certificate]
+
+Prints its port, and ends with the process that started it. With a certificate, whose file has the key too, it
+speaks TLS. Every update is applied, but for those of one entity, which are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from socket import IPPROTO_TCP, TCP_NODELAY, create_server, socket
+from typing import Final
+
+from leasegate import schema
+from leasegate.repository.wire import encode_item
+from scripts.processes import stop, tied_to_parent
+from scripts.toolchain import ROOT
+from tests.benchmark.workload import REFUSED, RESOURCE, TABLE_NAME, bucket_item, bucket_keys
+from tests.listeners import receive
+
+_HEAD: Final = (
+    "HTTP/1.1 {status}\r\nServer: Server\r\nDate: Mon, 30 Nov 2026 12:00:00 GMT\r\n"
+    "Content-Type: application/x-amz-json-1.0\r\nContent-Length: {length}\r\nConnection: keep-alive\r\n"
+    "x-amzn-RequestId: TR40AI1RT31VG7VP7T0P0N2RUVVV4KQNSO5AEMVJF66Q9ASUAAJG\r\nx-amz-crc32: {checksum}\r\n\r\n"
+)
+_REFUSAL: Final = "refusal"
+
+
+def answers() -> Mapping[str, bytes]:
+    """Return what is answered, by the operation's name."""
+    first, *_ = keys = bucket_keys()
+    item = bucket_item()
+    documents: Mapping[str, Mapping[str, object]] = {
+        "UpdateItem": {"Attributes": encode_item(first, item)},
+        "GetItem": {"Item": encode_item(first, item)},
+        "BatchGetItem": {
+            "Responses": {TABLE_NAME: [encode_item(key, item) for key in keys]},
+            "UnprocessedKeys": {},
+        },
+        "TransactWriteItems": {},
+        _REFUSAL: {
+            "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+            "message": "The conditional request failed",
+            "Item": encode_item(schema.bucket_key(REFUSED, RESOURCE), item),
+        },
+    }
+    return {
+        name: _answer("400 Bad Request" if name is _REFUSAL else "200 OK", text)
+        for name, text in documents.items()
+    }
+
+
+def _answer(status: str, document: Mapping[str, object]) -> bytes:
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return _HEAD.format(status=status, length=len(body), checksum=zlib.crc32(body)).encode() + body
+
+
+def serve(connection: socket, said: Mapping[str, bytes]) -> None:
+    """Answer the requests of one connection until its caller hangs up."""
+    refused = schema.bucket_key(REFUSED, RESOURCE).pk.encode()
+    with connection, suppress(OSError):
+        while request := receive(connection):
+            head, _, body = request.partition(b"\r\n\r\n")
+            operation = head.lower().partition(b"x-amz-target: dynamodb_20120810.")[2].partition(b"\r\n")[0]
+            connection.sendall(said[_REFUSAL] if refused in body else said[_NAMES[operation]])
+
+
+_NAMES: Final = {
+    name.lower().encode(): name for name in ("UpdateItem", "GetItem", "BatchGetItem", "TransactWriteItems")
+}
+
+
+def main(certificate: str | None = None) -> None:
+    """Serve each connection on a thread of its own, for ever."""
+    said = answers()
+    context = None
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+    with create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)  # noqa: T201 - for whoever started it
+        while True:
+            connection, _ = listener.accept()
+            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            threading.Thread(target=_greet, args=[connection, context, said], daemon=True).start()
+
+
+def _greet(connection: socket, context: ssl.SSLContext | None, said: Mapping[str, bytes]) -> None:
+    serve(connection if context is None else context.wrap_socket(connection, server_side=True), said)
+
+
+@contextmanager
+def null_server(certificate: Path | None = None) -> Iterator[str]:
+    """Run the server as a process of its own until the block ends; the value is its URL."""
+    arguments = [] if certificate is None else [str(certificate)]
+    command = tied_to_parent([sys.executable, "-m", "tests.benchmark.null_server", *arguments])
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            yield f"{'http' if certificate is None else 'https'}://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            stop(process)
+
+
+def make_certificate(folder: Path) -> Path:
+    """Make a certificate of loopback, on the curve P-256, valid for a day; its file has the key too."""
+    path = folder / "loopback.pem"
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-days",
+                "1",
+                "-nodes",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+            ),
+            *(
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                path,
+                "-out",
+                folder / "only",
+            ),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    with path.open("ab") as file:
+        file.write((folder / "only").read_bytes())
+    return path
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
