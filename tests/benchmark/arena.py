@@ -131,7 +131,7 @@ def is_refused(call: Callable[[], object]) -> bool:
 
 def warm(endpoint_url: str) -> None:
     """Ask DynamoDB Local for some hundreds of acquires by both algorithms, on a table that is deleted again."""
-    template.create_table(dynamodb_client(endpoint_url=endpoint_url), "warm")
+    template.create_table(boto3.client("dynamodb", endpoint_url=endpoint_url), "warm")
     with arena(endpoint_url, "warm") as on:
         on.store(lasting(2), "project", "key-1")
         sequential = on.sequential()

@@ -107,9 +107,11 @@ def test_over_tls_too(benchmark: BenchmarkFixture, tls_pair: Pair, name: str) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_a_call_asks_for_little_memory(benchmark: BenchmarkFixture, pair: Pair, name: str, tmp_path: Path) -> None:
     count = benchmark.pedantic(count_allocations, (pair.ours[name], tmp_path))
-    plain = count_allocations(pair.plain[name], tmp_path)
-    benchmark.extra_info |= {"case": name, OURS: count, BOTO3: plain}
-    assert 0 < count <= (GATES[ACQUIRE] * plain if name == ACQUIRE else ALLOCATIONS_MAX)
+    assert count > 0
+    if benchmark.enabled or name == ACQUIRE:
+        plain = count_allocations(pair.plain[name], tmp_path)
+        benchmark.extra_info |= {"case": name, OURS: count, BOTO3: plain}
+    assert count <= (GATES[ACQUIRE] * plain if name == ACQUIRE else ALLOCATIONS_MAX)
 
 
 @pytest.mark.benchmark(group="instructions")
