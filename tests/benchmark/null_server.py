@@ -24,7 +24,7 @@ from leasegate import schema
 from leasegate.repository.wire import encode_item
 from scripts.processes import stop, tied_to_parent
 from scripts.toolchain import ROOT
-from tests.benchmark.workload import REFUSED, RESOURCE, TABLE_NAME, bucket_item, bucket_keys
+from tests.benchmark.workload import ENTITY, REFUSED, RESOURCE, TABLE_NAME, bucket_item, plain_item, plain_keys
 from tests.listeners import receive
 
 _HEAD: Final = (
@@ -33,12 +33,14 @@ _HEAD: Final = (
     "x-amzn-RequestId: TR40AI1RT31VG7VP7T0P0N2RUVVV4KQNSO5AEMVJF66Q9ASUAAJG\r\nx-amz-crc32: {checksum}\r\n\r\n"
 )
 _REFUSAL: Final = "refusal"
+_ACQUIRE: Final = "acquire"
 
 
 def answers() -> Mapping[str, bytes]:
-    """Return what is answered, by the operation's name."""
-    first, *_ = keys = bucket_keys()
-    item = bucket_item()
+    """Return what is answered, by the operation's name; apart from that, what an acquire is answered."""
+    first, *_ = keys = plain_keys()
+    item = plain_item()
+    bucket = encode_item(schema.bucket_key(ENTITY, RESOURCE), bucket_item())
     documents: Mapping[str, Mapping[str, object]] = {
         "UpdateItem": {"Attributes": encode_item(first, item)},
         "GetItem": {"Item": encode_item(first, item)},
@@ -47,6 +49,8 @@ def answers() -> Mapping[str, bytes]:
             "UnprocessedKeys": {},
         },
         "TransactWriteItems": {},
+        f"{_ACQUIRE} UpdateItem": {"Attributes": bucket},
+        f"{_ACQUIRE} BatchGetItem": {"Responses": {TABLE_NAME: [bucket]}, "UnprocessedKeys": {}},
         _REFUSAL: {
             "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
             "message": "The conditional request failed",
@@ -67,11 +71,17 @@ def _answer(status: str, document: Mapping[str, object]) -> bytes:
 def serve(connection: socket, said: Mapping[str, bytes]) -> None:
     """Answer the requests of one connection until its caller hangs up."""
     refused = schema.bucket_key(REFUSED, RESOURCE).pk.encode()
+    acquired = schema.bucket_key(ENTITY, RESOURCE).pk.encode()
     with connection, suppress(OSError):
         while request := receive(connection):
             head, _, body = request.partition(b"\r\n\r\n")
             operation = head.lower().partition(b"x-amz-target: dynamodb_20120810.")[2].partition(b"\r\n")[0]
-            connection.sendall(said[_REFUSAL] if refused in body else said[_NAMES[operation]])
+            name = _NAMES[operation]
+            if refused in body:
+                name = _REFUSAL
+            elif acquired in body:
+                name = f"{_ACQUIRE} {name}"
+            connection.sendall(said[name])
 
 
 _NAMES: Final = {

@@ -31,9 +31,10 @@ NAMES: Final = (*operations(), ACQUIRE)
 GATES: Final[Mapping[str, float]] = dict.fromkeys(NAMES, 0.15) | {"UpdateItem, refused": 0.20, ACQUIRE: 0.25}
 """The processor time that a call may take of the plain client's; an acquire, of the plain client's UpdateItem."""
 TLS_GATE: Final = 0.20
-ALLOCATIONS_MAX: Final = 200
-INSTRUCTIONS_MAX: Final = 0.40
-"""In millions."""
+ALLOCATIONS_MAX: Final[Mapping[str, int]] = dict.fromkeys(NAMES, 200) | {"BatchGetItem of 3": 260}
+"""A batch of three has an answer of 33 attributes, and to parse them takes half of that."""
+INSTRUCTIONS_MAX: Final = 0.10
+"""What a call may take of the plain client's: 0.40 of its 4 million, where Python was built for speed."""
 ROUNDS: Final = 25
 CALLS: Final = 40
 
@@ -111,7 +112,7 @@ def test_a_call_asks_for_little_memory(benchmark: BenchmarkFixture, pair: Pair, 
     if benchmark.enabled or name == ACQUIRE:
         plain = count_allocations(pair.plain[name], tmp_path)
         benchmark.extra_info |= {"case": name, OURS: count, BOTO3: plain}
-    assert count <= (GATES[ACQUIRE] * plain if name == ACQUIRE else ALLOCATIONS_MAX)
+    assert count <= (GATES[ACQUIRE] * plain if name == ACQUIRE else ALLOCATIONS_MAX[name])
 
 
 @pytest.mark.benchmark(group="instructions")
@@ -122,4 +123,4 @@ def test_a_call_takes_few_instructions(
     count = benchmark.pedantic(instructions.__getitem__, (name,))
     plain = instructions[PLAIN + ("UpdateItem" if name == ACQUIRE else name)]
     benchmark.extra_info |= {"case": name, OURS: count, BOTO3: plain}
-    assert 0 < count <= (GATES[ACQUIRE] * plain if name == ACQUIRE else INSTRUCTIONS_MAX)
+    assert 0 < count <= (GATES[ACQUIRE] * plain if name == ACQUIRE else INSTRUCTIONS_MAX * plain)

@@ -1,14 +1,29 @@
-"""What the benchmarks of single calls ask for: an acquire of a known bucket, and operations like its own."""
+"""What the benchmarks of single calls ask for: an acquire of a known bucket, and single operations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from leasegate import Limit, Limiter, schema
-from leasegate.operations import Applied, BatchGet, Get, Item, Key, Operation, Outcome, Transact, Update
+from leasegate.operations import (
+    Add,
+    AllOf,
+    Applied,
+    AtLeast,
+    AtMost,
+    BatchGet,
+    Get,
+    Item,
+    Key,
+    Operation,
+    Outcome,
+    Set,
+    Transact,
+    Update,
+)
 from leasegate.repository.memory import MemoryRepository
 from tests.direct.pair import requests_of
 
@@ -18,7 +33,9 @@ if TYPE_CHECKING:
 TABLE_NAME: Final = "leasegate"
 RESOURCE: Final = "gpt-4"
 ENTITY: Final = "key-1"
-REFUSED: Final = "key-refused"
+PLAIN: Final = "plain"
+"""How the entities of the operations that are compared begin."""
+REFUSED: Final = "refused"
 """The entity whose updates the null server refuses."""
 LIMITS: Final = (Limit.per_minute("rpm", 10**6), Limit.per_minute("tpm", 10**9))
 """So much that no benchmark comes to its end."""
@@ -39,63 +56,69 @@ _METHODS: Final[Mapping[str, str]] = {
 }
 
 
-class Traffic(NamedTuple):
-    """A round trip of one operation, and its outcome."""
-
-    operation: Operation
-    outcome: Outcome
-
-
 def acquire(limiter: Limiter, **options: Any) -> object:  # noqa: ANN401 - the options of an acquire
     """Spend what the benchmarks spend."""
     return limiter.acquire(ENTITY, RESOURCE, CONSUME, **options)
 
 
-def traffic(**options: Any) -> Traffic:  # noqa: ANN401 - the options of an acquire
-    """Return what an acquire of a known bucket asks of the table; with a parent in a transactional cascade."""
-    seen: list[Traffic] = []
+def bucket_item() -> Item:
+    """Return a bucket of two limits that has granted a few times, as an acquire meets it."""
+    seen: list[Outcome] = []
 
-    def observe(operations: tuple[Operation, ...], outcomes: tuple[Outcome, ...], *_times: int) -> None:
-        seen.append(Traffic(operations[0], outcomes[0]))
+    def observe(_operations: tuple[Operation, ...], outcomes: tuple[Outcome, ...], *_times: int) -> None:
+        seen.append(outcomes[0])
 
     limiter = Limiter(MemoryRepository(observer=observe))
-    if options:
-        limiter.create_entity("project-1")
-        limiter.set_limits("project-1", LIMITS, resource=RESOURCE)
-    limiter.create_entity(ENTITY, "project-1" if options else None)
+    limiter.create_entity(ENTITY)
     limiter.set_limits(ENTITY, LIMITS, resource=RESOURCE)
     for _ in range(3):
-        acquire(limiter, **options)
-    return seen[-1]
-
-
-def operations() -> Mapping[str, Operation]:
-    """Return the operations that are compared, by what the tables call them."""
-    update = traffic().operation
-    transaction = traffic(cascade="transaction").operation
-    assert isinstance(update, Update)
-    assert isinstance(transaction, Transact)
-    assert len(transaction.actions) == 2
-    return {
-        "UpdateItem": update,
-        "GetItem": Get(update.key),
-        "BatchGetItem of 3": BatchGet(bucket_keys()),
-        "TransactWriteItems of 2": transaction,
-        "UpdateItem, refused": Update(schema.bucket_key(REFUSED, RESOURCE), update.changes, update.condition),
-    }
-
-
-def bucket_keys() -> tuple[Key, ...]:
-    """Return the keys of three buckets, the first of which is spent from."""
-    return tuple([schema.bucket_key(entity_id, RESOURCE) for entity_id in (ENTITY, "key-2", "key-3")])
-
-
-def bucket_item() -> Item:
-    """Return a bucket of two limits that has granted a few times."""
-    outcome = traffic().outcome
+        acquire(limiter)
+    outcome = seen[-1]
     assert isinstance(outcome, Applied)
     assert outcome.item is not None
     return outcome.item
+
+
+def plain_keys() -> tuple[Key, ...]:
+    """Return the keys of three items like those that clients of DynamoDB are compared by."""
+    return tuple([schema.bucket_key(f"{PLAIN}-{number}", RESOURCE) for number in range(3)])
+
+
+def plain_item() -> Item:
+    """Return such an item: with its key 11 attributes, 311 bytes of an answer."""
+    return {
+        "v.rpm": 107_374_182_400_000,
+        "u.rpm": 123_456,
+        "v.tpm": 107_374_182_400_000,
+        "u.tpm": 123_456,
+        "cfg": "e:1800000000000",
+        "n": 1_800_000_000_000_123,
+        "at": 1_800_000_000_000,
+        "r.3": "abcdefghijkl",
+        "ttl": 1_800_000_100,
+    }
+
+
+def operations() -> Mapping[str, Operation]:
+    """Return the operations that are compared, by what the tables call them.
+
+    An update has three changes, and a condition of two parts; an acquire's own has more of both.
+    """
+    first, second, _ = plain_keys()
+    refused = schema.bucket_key(REFUSED, RESOURCE)
+    update, other, declined = (_update(key) for key in (first, second, refused))
+    return {
+        "UpdateItem": update,
+        "GetItem": Get(first),
+        "BatchGetItem of 3": BatchGet(plain_keys()),
+        "TransactWriteItems of 2": Transact((update, other), "a-token-of-26-characters-xx"),
+        "UpdateItem, refused": declined,
+    }
+
+
+def _update(key: Key) -> Update:
+    changes = (Add("v.rpm", 1_000), Add("u.rpm", 1), Set("at", 1_800_000_000_000))
+    return Update(key, changes, AllOf((AtMost("v.rpm", 10**14), AtLeast("v.rpm", 5))))
 
 
 def plainly(client: DynamoDBClient, operation: Operation) -> Callable[[], object]:
