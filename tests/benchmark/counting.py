@@ -1,6 +1,6 @@
 """What a call costs, counted, on any machine alike: allocations of memory, and the processor's instructions.
 
-Each is the difference between so many calls and twice as many, so what is done once is not in it. Both kinds of calls
+Each is the difference between so many calls and twice as many, so what is done once is not in it. The calls
 are made by :mod:`tests.benchmark.calls`, in processes of their own.
 """
 
