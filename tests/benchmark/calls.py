@@ -1,6 +1,6 @@
 """Make calls under an instrument that counts for each process: one makes so many calls, another twice as many.
 
-    python -m tests.benchmark.calls http://127.0.0.1:...
+    python -m tests.benchmark.calls http://127.0.0.1:... [folder]
 
 Prints, for each call, how many are counted and the ids of the two processes. Those are forks of one that has made
 each call before, so they differ in nothing but the calls.
@@ -11,11 +11,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import boto3
+import memray
 
 from leasegate import Limiter
 from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
@@ -42,14 +45,15 @@ def calls(endpoint_url: str) -> Mapping[str, tuple[Callable[[], object], int]]:
     return found
 
 
-def fork(call: Callable[[], object], times: int) -> int:
+def fork(call: Callable[[], object], times: int, folder: Path | None) -> int:
     """Call so often in a process of its own; return its id when it has ended."""
     child = os.fork()
     if not child:
         status = 1
         try:
-            for _ in range(times):
-                call()
+            with nullcontext() if folder is None else allocations(folder / str(os.getpid())):
+                for _ in range(times):
+                    call()
             status = 0
         finally:
             os._exit(status)
@@ -59,13 +63,24 @@ def fork(call: Callable[[], object], times: int) -> int:
     return child
 
 
-def main(endpoint_url: str) -> None:
-    """Make all calls a few times, then count each."""
+@contextmanager
+def allocations(path: Path) -> Iterator[None]:
+    """Let memray write down what the block allocates."""
+    with memray.Tracker(path, trace_python_allocators=True):
+        sys.setprofile(None)  # memray follows the stack by it, and Python allocates for every step of that
+        yield
+
+
+def main(endpoint_url: str, folder: str | None = None) -> None:
+    """Make all calls a few times, then let each be counted; allocations where a folder is named for them."""
     made = calls(endpoint_url)
     for call, times in made.values():
         for _ in range(min(times, _WARMING)):
             call()
-    counted = {name: (times, fork(call, times), fork(call, 2 * times)) for name, (call, times) in made.items()}
+    into = None if folder is None else Path(folder)
+    counted = {
+        name: (times, fork(call, times, into), fork(call, 2 * times, into)) for name, (call, times) in made.items()
+    }
     print(json.dumps(counted))  # noqa: T201 - for whoever started it
 
 
