@@ -94,7 +94,7 @@ def _send(call: Call) -> None:
 def say(client: DynamoDBClient, operation: str, request: Request, *, without: str = "") -> Said:
     """Ask a client, and return what it said; the text ``without`` (a table's name) stands for nothing in it."""
     try:
-        answer = speaker_for(client).ask(operation, request)
+        answer = speaker_for(client, "").ask(operation, request)
     except ClientError as error:
         return Said(_plain(f"{type(error).__name__}: {error}", without), _comparable(error.response, without))
     except Exception as error:  # noqa: BLE001 - whatever it raises is compared

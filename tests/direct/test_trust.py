@@ -184,6 +184,15 @@ def test_a_session_of_ones_own_makes_other_clients_as_it_did(session: Any) -> No
     assert not isinstance(create("dynamodb"), DirectCalls)
 
 
+def test_a_table_by_its_arn_may_be_of_another_account_and_is_botocores(endpoint: str) -> None:
+    client = unmocked(dynamodb_client(endpoint_url=endpoint))
+    arn = "arn:aws:dynamodb:us-east-1:123456789012:table/leasegate"
+    (outcome,) = DynamoRepository(client, arn).execute((WRITE,), timeout_ms=5_000)
+    assert isinstance(outcome, Applied)
+    assert not direct(client).direct.connections
+    client.close()
+
+
 def test_the_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not isinstance(dynamodb_client(direct=False), DirectCalls)
     monkeypatch.setenv(SWITCH, "off")

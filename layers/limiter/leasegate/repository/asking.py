@@ -41,12 +41,13 @@ class Speaker(NamedTuple):
     read: Callable[[dict[str, Any]], Item]
 
 
-def speaker_for(client: DynamoDBClient) -> Speaker:
-    """Return what sends requests through a client.
+def speaker_for(client: DynamoDBClient, table_name: str) -> Speaker:
+    """Return what sends requests for a table through a client.
 
-    What comes by the direct path nobody else has, so it is read in place; another client may keep its answers.
+    What comes by the direct path nobody else has, so it is read in place; another client may keep its answers. A
+    table's ARN may be of another account, by which botocore chooses the endpoint of each request anew.
     """
-    if isinstance(client, DirectCalls):
+    if isinstance(client, DirectCalls) and not table_name.startswith("arn:"):
         return Speaker(client.ask, take_item)
 
     def ask(operation: str, request: Request) -> Mapping[str, Any]:

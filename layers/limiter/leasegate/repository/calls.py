@@ -72,7 +72,7 @@ class Desk:
     """Turns operations into calls for one client and one table, and remembers the shapes it has compiled."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._speaker = speaker_for(client)
+        self._speaker = speaker_for(client, table_name)
         self._table_name = table_name
         self._in_transaction: Parameters = (
             ("TableName", table_name),
