@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from scripts.mutations.catalogue import admission, believing, leases, metering, retries, usage
+from scripts.mutations.catalogue import admission, believing, direct, leases, metering, retries, usage
 from scripts.mutations.defect import Defect
 
 DEFECTS: Final[tuple[Defect, ...]] = (
@@ -12,4 +12,5 @@ DEFECTS: Final[tuple[Defect, ...]] = (
     *leases.DEFECTS,
     *usage.DEFECTS,
     *metering.DEFECTS,
+    *direct.DEFECTS,
 )
