@@ -75,7 +75,7 @@ def test_it_ends_the_same_after_as_many_requests(stage: Stage, endpoint: str, na
         for client in (direct, plain):
             check_answers(client)
             assert say(client, UPDATE, REQUEST).error is None
-        for script in ([play], [play, play], [play] * 4):
+        for script in ([play], [play] * 4):
             assert heard(stage, direct, *script) == heard(stage, plain, *script), len(script)
         assert isinstance(direct, DirectCalls)
         assert (direct.direct.take_detours() == 0) is (name in WELL)
