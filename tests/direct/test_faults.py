@@ -26,6 +26,8 @@ CONFIGS: Final = {
     "three attempts": {"total_max_attempts": 3, "mode": "standard"},
     "three attempts, as it was": {"total_max_attempts": 3, "mode": "legacy"},
 }
+LEGACY: Final = "three attempts, as it was"
+"""How a botocore before 1.44 repeats by default."""
 WELL: Final = {
     "well",
     "small pieces",
@@ -67,8 +69,15 @@ def heard(stage: Stage, client: DynamoDBClient, *plays: Play) -> tuple[list[Said
     return [*said, say(client, UPDATE, REQUEST)], requests
 
 
-@pytest.mark.parametrize("retries", CONFIGS)
-@pytest.mark.parametrize("name", PLAYS)
+@pytest.mark.parametrize(
+    ("name", "retries"),
+    [
+        (name, retries)
+        for name in PLAYS
+        for retries in CONFIGS
+        if retries != LEGACY or name in ("a reset", "silence", "500", "throttled", "a wrong checksum", "well")
+    ],
+)
 def test_it_ends_the_same_after_as_many_requests(stage: Stage, endpoint: str, name: str, retries: str) -> None:
     play = PLAYS[name]
     with direct_client(endpoint, config(retries)) as direct, plain_client(endpoint, config(retries)) as plain:
