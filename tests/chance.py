@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -69,12 +70,14 @@ VALUES: tuple[Value, ...] = (
 SETS = (frozenset({"x"}), frozenset({"y", "z"}))
 ADDENDS = (-1, 1, 1, 2, 10**20, *SETS)
 
+_numbers = itertools.count()
+
 
 class Chance:
     """Draws operations from a seed."""
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed  # in tokens too: DynamoDB knows them beyond one table
+        self.number = next(_numbers)  # in tokens: DynamoDB knows them beyond one table and one test
         self.random = random.Random(seed)
         self.transactions: list[Transact] = []
         self.unfinished: list[Query] = []
@@ -132,7 +135,7 @@ class Chance:
         actions = tuple(self.action(key) for key in keys)
         if self.transactions and draw < 0.2:
             return Transact(actions, self.random.choice(self.transactions).token)
-        transaction = Transact(actions, f"token-{self.seed}-{len(self.transactions)}")
+        transaction = Transact(actions, f"token-{self.number}-{len(self.transactions)}")
         self.transactions.append(transaction)
         return transaction
 

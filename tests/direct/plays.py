@@ -47,6 +47,7 @@ def message(body: bytes, status: str = "200 OK", *more: str, checksum: int | Non
     lines = [
         f"HTTP/1.1 {status}",
         "Server: Server",
+        "Date: Mon, 30 Nov 2026 12:00:00 GMT",
         "Content-Type: application/x-amz-json-1.0",
         f"Content-Length: {len(body)}",
         "Connection: keep-alive",
@@ -65,10 +66,13 @@ def error(code: str, status: str = "400 Bad Request") -> bytes:
 
 
 def sends(answer: bytes, *, ends: bool = False) -> Play:
-    """Answer, and go on or hang up."""
+    """Answer, and go on or hang up: then the end comes in the answer's segment, so nobody sees one without it."""
 
     def play(connection: socket.socket) -> bool:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, ends)
         connection.sendall(answer)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
         return not ends
 
     return play
