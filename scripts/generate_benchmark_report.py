@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from scripts import markdown
 from scripts.benchmark_plots import draw_plots
 from scripts.generated import fill_in
 from scripts.toolchain import ROOT
@@ -60,11 +61,8 @@ def render_conditions(machine: Mapping[str, Any]) -> str:
 
 def render(table: Table, results: Results) -> str:
     """Return a Markdown table."""
-    lines = [f"| {' | '.join(table.titles)} |", "|---" * len(table.titles) + "|"]
-    lines += [
-        f"| {' | '.join([result['case'], *table.cells(result, results)])} |" for result in results[table.group]
-    ]
-    return "\n".join(lines)
+    rows = [[result["case"], *table.cells(result, results)] for result in results[table.group]]
+    return markdown.table(table.titles, rows)
 
 
 def _overhead(result: Result, results: Results) -> Iterable[str]:

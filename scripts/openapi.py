@@ -17,6 +17,7 @@ from leasegate.http.routes import ROUTES
 from leasegate.http.routing import Parameter, Route
 from leasegate.http.schemas import SCHEMAS, Schema, ref
 from scripts.generated import fill_in
+from scripts.markdown import table
 from scripts.toolchain import ROOT
 
 DOCUMENT: Final = ROOT / "docs" / "openapi.json"
@@ -104,11 +105,10 @@ def render_document() -> str:
 def render_page(text: str) -> str:
     """Write the table of routes between its markers."""
     rows = [
-        f"| `{route.method}` | `{route.path}` | {_cell(route)} | {', '.join(map(str, route.answers))} |"
+        (f"`{route.method}`", f"`{route.path}`", _cell(route), ", ".join(map(str, route.answers)))
         for route in ROUTES
     ]
-    table = "\n".join(["| method | path | | answers |", "|---|---|---|---|", *rows])
-    return fill_in(text, "routes", table)
+    return fill_in(text, "routes", table(["method", "path", "", "answers"], rows))
 
 
 def _cell(route: Route) -> str:

@@ -6,11 +6,12 @@ python -m scripts.parameters        write the tables in docs/operations.md anew
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from scripts import template
 from scripts.generated import fill_in
+from scripts.markdown import table
 from scripts.toolchain import ROOT
 
 PAGE: Final = ROOT / "docs" / "operations.md"
@@ -19,25 +20,23 @@ PAGE: Final = ROOT / "docs" / "operations.md"
 def render_page(text: str) -> str:
     """Write the tables between their markers."""
     stack = template.load()
-    for name, rows in (
-        ("parameters", _parameters(stack)),
-        ("alarms", _alarms(stack)),
-        ("outputs", _outputs(stack)),
+    for name, content in (
+        ("parameters", table(["parameter", "default", "values", ""], _parameters(stack))),
+        ("alarms", table(["alarm", "goes off when", "for", ""], _alarms(stack))),
+        ("outputs", table(["output", ""], _outputs(stack))),
     ):
-        text = fill_in(text, name, "\n".join(rows))
+        text = fill_in(text, name, content)
     return text
 
 
-def _parameters(stack: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a table with a part for each group in which CloudFormation's console shows them."""
-    yield "| parameter | default | values | |"
-    yield "|---|---|---|---|"
+def _parameters(stack: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """Yield rows with a part for each group in which CloudFormation's console shows them."""
     for group in stack["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
-        yield f"| **{group['Label']['default']}** | | | |"
+        yield f"**{group['Label']['default']}**", "", "", ""
         for name in group["Parameters"]:
             parameter = stack["Parameters"][name]
             default = f"`{parameter['Default']}`" if parameter["Default"] != "" else "empty"
-            yield f"| `{name}` | {default} | {_values(parameter)} | {_sentence(parameter['Description'])} |"
+            yield f"`{name}`", default, _values(parameter), _sentence(parameter["Description"])
 
 
 def _values(parameter: Mapping[str, Any]) -> str:
@@ -55,13 +54,11 @@ def _values(parameter: Mapping[str, Any]) -> str:
     return ""
 
 
-def _alarms(stack: Mapping[str, Any]) -> Iterator[str]:
-    yield "| alarm | goes off when | for | |"
-    yield "|---|---|---|---|"
+def _alarms(stack: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     for name, resource in stack["Resources"].items():
         if resource["Type"] == "AWS::CloudWatch::Alarm":
             alarm = resource["Properties"]
-            yield f"| `{name}` | {_condition(alarm)} | {_span(alarm)} | {_sentence(alarm['AlarmDescription'])} |"
+            yield f"`{name}`", _condition(alarm), _span(alarm), _sentence(alarm["AlarmDescription"])
 
 
 def _condition(alarm: Mapping[str, Any]) -> str:
@@ -77,11 +74,9 @@ def _span(alarm: Mapping[str, Any]) -> str:
     return f"{alarm['DatapointsToAlarm']} of {alarm['EvaluationPeriods']} minutes"
 
 
-def _outputs(stack: Mapping[str, Any]) -> Iterator[str]:
-    yield "| output | |"
-    yield "|---|---|"
+def _outputs(stack: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     for name, output in stack["Outputs"].items():
-        yield f"| `{name}` | {_sentence(output['Description'])} |"
+        yield f"`{name}`", _sentence(output["Description"])
 
 
 def _sentence(text: str) -> str:

@@ -14,6 +14,7 @@ from scripts.processes import tied_to_parent
 from scripts.toolchain import LAMBDA_PYTHON, emulated_account
 from scripts.traces.events import acquire_event
 from scripts.traces.overhead import TABLE_NAME
+from scripts.turns import in_turn
 
 _PROCESS: Final = Path(__file__).with_name("process.py")
 SERVICE: Final = "coldstart"
@@ -107,8 +108,7 @@ def take_turns(surroundings: Surroundings, rounds: int) -> Mapping[Way, Sequence
     """Start so often in each way, each round beginning with another one; a round before them fills caches."""
     starts: dict[Way, list[Start]] = {way: [] for way in WAYS}
     for number in range(-1, rounds):
-        shift = number % len(WAYS)
-        for way in WAYS[shift:] + WAYS[:shift]:
+        for way in in_turn(WAYS, number):
             start = surroundings.start(way)
             if number >= 0:
                 starts[way].append(start)

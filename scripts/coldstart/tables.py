@@ -11,6 +11,7 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from scripts.coldstart.measurement import Start, Way
+from scripts.markdown import table
 
 _IMPORTED: Final = re.compile(r"import time: +(\d+) \| +\d+ \| +(\S+)")
 _LAST_OF_THE_RUNTIME: Final = "awslambdaric.bootstrap"
@@ -45,13 +46,10 @@ def ratios(starts: Mapping[Way, Sequence[Start]]) -> Mapping[Way, float]:
 
 def render_starts(starts: Mapping[Way, Sequence[Start]]) -> str:
     """Return the Markdown table of all ways to start: medians, and the ratio to the same without bytecode."""
-    lines = [
-        "| tracing | bytecode | import | first call | second call | both | ratio | memory | modules |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["tracing", "bytecode", "import", "first call", "second call", "both", "ratio", "memory", "modules"]
     shares = ratios(starts)
-    for way, own in starts.items():
-        cells = [
+    rows = [
+        [
             "on" if way.is_traced else "off",
             "shipped" if way.has_bytecode else "absent",
             _ms([start.import_s for start in own]),
@@ -60,10 +58,11 @@ def render_starts(starts: Mapping[Way, Sequence[Start]]) -> str:
             _ms([start.until_answered_s for start in own]),
             f"{shares.get(way, 1):.2f}",
             f"{median([start.memory_bytes for start in own]) / 1e6:.0f} MB",
-            f"{len(own[0].modules)}",
+            len(own[0].modules),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        for way, own in starts.items()
+    ]
+    return table(heads, rows)
 
 
 def own_times(report: str) -> Mapping[str, Imported]:
@@ -85,11 +84,11 @@ def render_imports(reports: Sequence[str]) -> str:
     read = [own_times(report) for report in reports]
     times = {name: median([own[name].own_us for own in read]) for name in read[0]}
     rows = [
-        f"| {name} | {read[0][name].modules} | {own_us / 1_000:.1f} ms |"
+        (name, read[0][name].modules, f"{own_us / 1_000:.1f} ms")
         for name, own_us in sorted(times.items(), key=lambda row: -row[1])
         if own_us >= _SHOWN_US
     ]
-    return "\n".join(["| package | modules | its own time |", "|---|---|---|", *rows])
+    return table(["package", "modules", "its own time"], rows)
 
 
 def _ms(seconds: Iterable[float]) -> str:

@@ -15,6 +15,7 @@ from scripts.costs.processors import WAIT_MS, render_functions
 from scripts.costs.rendering import measure_situation, render_situations
 from scripts.costs.scenarios import render_capacity, render_months
 from scripts.costs.tables import Table
+from scripts.markdown import table
 from scripts.toolchain import ROOT
 
 PAGE: Final[Path] = ROOT / "docs" / "performance.md"
@@ -40,17 +41,17 @@ def render_waits() -> str:
         row = measure_situation(situation, Table.in_memory())
         # It stands apart here from the one before it, which it is the same as.
         found[row.round_trips].append(situation.replace("the same", "bucket that does not exist yet"))
-    lines = [f"| round trips | at {WAIT_MS} ms each | an acquire |", "|---|---|---|"]
-    lines += [f"| {n} | {n * WAIT_MS} ms | {'; '.join(situations)} |" for n, situations in sorted(found.items())]
-    return "\n".join(lines)
+    rows = [(n, f"{n * WAIT_MS} ms", "; ".join(situations)) for n, situations in sorted(found.items())]
+    return table(["round trips", f"at {WAIT_MS} ms each", "an acquire"], rows)
 
 
 def render_prices() -> str:
     """Render the prices that everything is worked out with as a Markdown table."""
-    lines = ["| `--price` | asked | of | as of |", "|---|---|---|---|"]
-    for name, price in PRICES.items():
-        lines.append(f"| `{name}` | {_asked(price)} | {price.unit} | [{price.as_of}]({price.source}) |")
-    return "\n".join(lines)
+    rows = [
+        (f"`{name}`", _asked(price), price.unit, f"[{price.as_of}]({price.source})")
+        for name, price in PRICES.items()
+    ]
+    return table(["`--price`", "asked", "of", "as of"], rows)
 
 
 def _asked(price: Price) -> str:

@@ -9,6 +9,7 @@ from leasegate.pricing import Shape
 from leasegate.pricing.shapes import Family
 from leasegate.pricing.units import Levels
 from leasegate.schema import MAX_LEVELS
+from scripts.markdown import table
 
 LIMITS: Final = 2
 WRITES: Final[Mapping[str, Callable[[Levels], int]]] = {
@@ -32,11 +33,6 @@ READS: Final[Mapping[str, Callable[[Levels], int]]] = {
 def render_operations() -> str:
     """Render the units of ordinary buckets of few limits as a Markdown table, by levels that have limits."""
     levels = [Levels.of(Family(Shape(), LIMITS, count)) for count in range(1, MAX_LEVELS + 1)]
-    heads = ["alone", *[f"{count} levels" for count in range(2, MAX_LEVELS + 1)]]
-    lines = [
-        f"| an acquire, or what follows it | units | {' | '.join(heads)} |",
-        f"|---|---|{'---|' * MAX_LEVELS}",
-    ]
-    for row, units in {**WRITES, **READS}.items():
-        lines.append(f"| {row} | {' | '.join(str(units(each)) for each in levels)} |")
-    return "\n".join(lines)
+    heads = ["an acquire, or what follows it", "units", "alone"]
+    heads += [f"{count} levels" for count in range(2, MAX_LEVELS + 1)]
+    return table(heads, [[row, *[units(each) for each in levels]] for row, units in {**WRITES, **READS}.items()])

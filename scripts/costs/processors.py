@@ -10,6 +10,7 @@ from typing import Final
 from leasegate.pricing import PRICES
 from leasegate.pricing.prices import MILLION
 from scripts.generated import filled_in
+from scripts.markdown import table
 from scripts.toolchain import ROOT
 
 MB_OF_A_PROCESSOR: Final = 1_769
@@ -45,8 +46,7 @@ def render_functions() -> str:
         "time of a million",
         "a start and its first call",
     ]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    return "\n".join([*lines, *[f"| {' | '.join(_row(size_mb))} |" for size_mb in SIZES_MB]])
+    return table(heads, [_row(size_mb) for size_mb in SIZES_MB])
 
 
 def _row(size_mb: int) -> list[str]:

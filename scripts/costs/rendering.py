@@ -13,6 +13,7 @@ from scripts.costs.sizes import render_crowds, render_sizes
 from scripts.costs.tables import Row, Situation, Table, measure
 from scripts.costs.usage import USAGE
 from scripts.generated import fill_in
+from scripts.markdown import table
 
 README: Final = Path(__file__).parents[2] / "README.md"
 SITUATIONS: Final[Mapping[str, Situation]] = {**ACQUIRES, **LEASES, **ADMINISTRATION, **USAGE}
@@ -26,10 +27,8 @@ def measure_situation(situation: str, table: Table, among: Mapping[str, Situatio
 
 def render_situations(title: str, situations: Mapping[str, Situation]) -> str:
     """Render the round trips as a Markdown table."""
-    lines = [f"| {title} | round trips | calls | write units | read units |", "|---|---|---|---|---|"]
     rows = [measure_situation(situation, Table.in_memory(), situations) for situation in situations]
-    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
-    return "\n".join(lines)
+    return table([title, "round trips", "calls", "write units", "read units"], rows)
 
 
 def render_tables() -> dict[str, str]:
@@ -46,6 +45,6 @@ def render_tables() -> dict[str, str]:
 
 def fill_in_tables(page: str, tables: Mapping[str, str]) -> str:
     """Return a page with these tables, each between its markers."""
-    for name, table in tables.items():
-        page = fill_in(page, f"costs: {name}", table)
+    for name, content in tables.items():
+        page = fill_in(page, f"costs: {name}", content)
     return page

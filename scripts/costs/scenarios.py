@@ -16,6 +16,7 @@ from leasegate.pricing import Bill, Traffic, bill
 from leasegate.pricing.months import SECONDS
 from leasegate.pricing.quantities import quantities
 from leasegate.pricing.units import Levels
+from scripts.markdown import table
 
 KEY_WRITES_A_SECOND: Final = 1_000
 """Write units a second that DynamoDB takes for one partition key."""
@@ -141,8 +142,7 @@ def render_months() -> str:
 
 
 def _render(rows: Mapping[str, list[str]]) -> str:
-    lines = [f"| | {' | '.join(SCENARIOS)} |", f"|---|{'---|' * len(SCENARIOS)}"]
-    return "\n".join([*lines, *[f"| {what} | {' | '.join(said)} |" for what, said in rows.items()]])
+    return table(["", *SCENARIOS], [[what, *said] for what, said in rows.items()])
 
 
 def _dollars(usd: Decimal | None) -> str:

@@ -15,6 +15,7 @@ from leasegate.metering import item_size
 from leasegate.operations import Item, Put
 from leasegate.pricing.shapes import Family, Shape
 from scripts.costs.tables import LIMITS, START_MS
+from scripts.markdown import table
 
 UNIT_BYTES: Final = 1_024
 
@@ -61,20 +62,21 @@ def crowded_size(leases: int, *, grants: int = 999_999, refused: int = 999_999) 
 
 def render_sizes() -> str:
     """Render the write units of the fullest buckets as a Markdown table."""
-    lines = ["| a bucket with | limits | largest size | write units of a grant |", "|---|---|---|---|"]
+    rows = []
     for shape, about in ABOUT.items():
         sizes = [fullest_size(count, shape) for count in range(1, MAX_LIMITS + 1)]
         for units, counts in groupby(enumerate(sizes, start=1), lambda sized: -(-sized[1] // UNIT_BYTES)):
             (first, _), *_, (last, size) = counts
-            lines.append(f"| {about} | {first} to {last} | {size:,} bytes | {units} |")
-    return "\n".join(lines)
+            rows.append((about, f"{first} to {last}", f"{size:,} bytes", units))
+    return table(["a bucket with", "limits", "largest size", "write units of a grant"], rows)
 
 
 def render_crowds() -> str:
     """Render the write units of buckets that many leases hold as a Markdown table."""
-    lines = ["| leases at a time | size of the bucket | write units of an acquire |", "|---|---|---|"]
     crowds = groupby(range(MAX_CONCURRENT + 1), lambda leases: -(-crowded_size(leases) // UNIT_BYTES))
-    rows = [(units, list(leases)) for units, leases in crowds]
-    for units, leases in [*rows[:3], rows[-1]]:
-        lines.append(f"| {leases[0]:,} to {leases[-1]:,} | {crowded_size(leases[-1]):,} bytes | {units} |")
-    return "\n".join(lines)
+    steps = [(units, list(leases)) for units, leases in crowds]
+    rows = [
+        (f"{leases[0]:,} to {leases[-1]:,}", f"{crowded_size(leases[-1]):,} bytes", units)
+        for units, leases in [*steps[:3], steps[-1]]
+    ]
+    return table(["leases at a time", "size of the bucket", "write units of an acquire"], rows)

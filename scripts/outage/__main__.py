@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts import dynamodb_local
+from scripts.markdown import table
 from scripts.outage.measurement import measure
 from scripts.outage.proxy import proxy
 from scripts.outage.records import Record
@@ -22,16 +23,17 @@ from scripts.outage.records import Record
 
 def render(records: Sequence[Record]) -> str:
     """Write a table with a row for each limiter."""
-    lines = [
-        "| `on_unavailable` | calls | p50 | p99 | longest | first answer | 99 % answered | admitted exactly |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["`on_unavailable`", "calls", "p50", "p99", "longest"]
+    heads += ["first answer", "99 % answered", "admitted exactly"]
+    rows = []
     for record in records:
-        times = " | ".join(f"{record.percentile_ms(share):.0f} ms" for share in (0.5, 0.99, 1))
-        back = f"{record.first_answer_s * 1_000:.0f} ms | {record.recovered_s * 1_000:.0f} ms"
+        times = [record.percentile_ms(share) for share in (0.5, 0.99, 1)]
+        times += [record.first_answer_s * 1_000, record.recovered_s * 1_000]
         exact = "yes" if record.is_exact else "NO"
-        lines.append(f"| `{record.on_unavailable}` | {len(record.calls)} | {times} | {back} | {exact} |")
-    return "\n".join(lines)
+        rows.append(
+            [f"`{record.on_unavailable}`", len(record.calls), *[f"{time_ms:.0f} ms" for time_ms in times], exact]
+        )
+    return table(heads, rows)
 
 
 def main() -> int:

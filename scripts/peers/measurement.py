@@ -22,6 +22,7 @@ from scripts.peers.worker import WORKER, Cost, Order
 from scripts.processes import StartError, stop, tied_to_parent
 from scripts.progress import step
 from scripts.toolchain import PEERS_PYTHON, ROOT, emulated_account
+from scripts.turns import in_turn
 
 REQUESTS_MAX: Final = 1_000
 """How many requests of a case are made at most in all turns of a contestant, but for the first."""
@@ -129,7 +130,7 @@ def _take_turns(case: Case, workers: Mapping[str, Worker], turns: int, requests:
     costs: dict[str, list[Cost]] = {name: [] for name in workers}
     for turn in range(1, turns + 1):
         entities = case.entities(1 if case.is_lasting else turn)[:requests]
-        for name in NAMES if turn % 2 else reversed(NAMES):
+        for name in in_turn(NAMES, turn - 1):
             if turn == 1 or not case.is_lasting:
                 workers[name].prepare(case, entities)
             costs[name].append(workers[name].ask(case, entities))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from statistics import median
 
 from scripts.dynamodb_local import PACKAGE
+from scripts.markdown import table
 from scripts.peers.burst import CAPACITY
 from scripts.peers.contestant import LEASEGATE, NAMES, ZAE_LIMITER
 from scripts.peers.crowd import Outcome
@@ -16,10 +17,9 @@ from scripts.peers.measurement import Comparison, Crowd
 
 def render_costs(comparison: Comparison) -> str:
     """Return a row for each case and contestant; ratios are medians of those of the turns."""
-    lines = [
-        "| an acquire | by | calls | write units | read units | on the clock | ratio | processor time | ratio |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["an acquire", "by", "calls", "write units", "read units"]
+    heads += ["on the clock", "ratio", "processor time", "ratio"]
+    rows = []
     for case, measured in comparison.cases.items():
         for name in NAMES:
             own, peer = measured[name], measured[ZAE_LIMITER]
@@ -29,18 +29,16 @@ def render_costs(comparison: Comparison) -> str:
             cpu_ms = median([cost.cpu_s for cost in own.costs]) * 1_000
             wall = median([cost.wall_s / other.wall_s for cost, other in pairs])
             cpu = median([cost.cpu_s / other.cpu_s for cost, other in pairs])
-            cells = [case.name, name, str(usage.calls), str(usage.write_units), f"{usage.read_units:g}"]
-            cells += [f"{wall_ms:.2f} ms", f"{wall:.2f}", f"{cpu_ms:.2f} ms", f"{cpu:.2f}"]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            units = [usage.calls, usage.write_units, f"{usage.read_units:g}"]
+            times = [f"{wall_ms:.2f} ms", f"{wall:.2f}", f"{cpu_ms:.2f} ms", f"{cpu:.2f}"]
+            rows.append([case.name, name, *units, *times])
+    return table(heads, rows)
 
 
 def render_crowds(gathered: Mapping[Crowd, Mapping[str, Outcome]]) -> str:
     """Return a row for each crowd and contestant."""
-    lines = [
-        "| limit | clients | of | calls for each grant | without those of refusals | granted | delivered |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = ["limit", "clients", "of", "calls for each grant", "without those of refusals", "granted", "delivered"]
+    rows = []
     for crowd, outcomes in gathered.items():
         for name in NAMES:
             outcome = outcomes[name]
@@ -50,15 +48,13 @@ def render_crowds(gathered: Mapping[Crowd, Mapping[str, Outcome]]) -> str:
                 f"{outcome.granted} of {outcome.allowed} in {crowd.seconds:g} s",
                 f"{100 * outcome.share:.0f} %",
             ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            rows.append(cells)
+    return table(heads, rows)
 
 
 def render_bursts(granted: Mapping[str, int]) -> str:
     """Return a row for each contestant."""
-    lines = [f"| from a bucket of {CAPACITY} | granted at once |", "|---|---|"]
-    lines += [f"| {name} | {granted[name]} |" for name in NAMES]
-    return "\n".join(lines)
+    return table([f"from a bucket of {CAPACITY}", "granted at once"], [(name, granted[name]) for name in NAMES])
 
 
 def render_conditions(comparison: Comparison) -> str:

@@ -24,10 +24,12 @@ from leasegate.repository.dynamodb import DynamoRepository
 from scripts import dynamodb_local, template
 from scripts.deployment import dynamodb_client
 from scripts.generated import fill_in
+from scripts.markdown import table
 from scripts.processes import stop, tied_to_parent
 from scripts.toolchain import ROOT, emulated_account
 from scripts.traces.daemon import Daemon, listening
 from scripts.traces.worker import WORKER
+from scripts.turns import in_turn
 
 TURNS: Final = 25
 REQUESTS: Final = 40
@@ -116,8 +118,7 @@ def take_turns(workers: Mapping[str, Worker], entity_id: str, turns: int, reques
     costs: dict[str, list[Cost]] = {way: [] for way in workers}
     order = list(workers)
     for turn in range(turns):
-        shift = turn % len(order)
-        for way in order[shift:] + order[:shift]:
+        for way in in_turn(order, turn):
             costs[way].append(workers[way].ask(entity_id, requests))
     return costs
 
@@ -146,10 +147,8 @@ def measure(endpoint_url: str, daemon: Daemon, turns: int = TURNS, requests: int
 
 def render(measured: Measured, requests: int = REQUESTS) -> str:
     """Return the Markdown table of all ratios."""
-    lines = [
-        "| an acquire | tracing | processor time | ratio | time on the clock | ratio |",
-        "|---|---|---|---|---|---|",
-    ]
+    heads = ["an acquire", "tracing", "processor time", "ratio", "time on the clock", "ratio"]
+    rows = []
     for question, costs in measured.items():
         reference = next(iter(costs.values()))
         for way, own in costs.items():
@@ -157,8 +156,8 @@ def render(measured: Measured, requests: int = REQUESTS) -> str:
             wall_ms = median([cost.wall_s for cost in own]) * 1_000 / requests
             cpu = median([cost.cpu_s / other.cpu_s for cost, other in zip(own, reference, strict=True)])
             wall = median([cost.wall_s / other.wall_s for cost, other in zip(own, reference, strict=True)])
-            lines.append(f"| {question} | {way} | {cpu_ms:.1f} ms | {cpu:.2f} | {wall_ms:.1f} ms | {wall:.2f} |")
-    return "\n".join(lines)
+            rows.append([question, way, f"{cpu_ms:.1f} ms", f"{cpu:.2f}", f"{wall_ms:.1f} ms", f"{wall:.2f}"])
+    return table(heads, rows)
 
 
 def main() -> int:
