@@ -13,18 +13,15 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 import boto3
 import memray
 
-from leasegate import Limiter
-from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
-from tests.benchmark.workload import CREDENTIALS, TABLE_NAME, acquire, operations, plainly
+from leasegate.repository.dynamodb import dynamodb_client
+from tests.benchmark.workload import CREDENTIALS, pairs
 
-ACQUIRE: Final = "acquire"
 PLAIN: Final = "plain "
 """Stands before the name of an operation that a plain boto3 client is asked for."""
 _WARMING: Final = 20
@@ -35,13 +32,11 @@ _PLAIN_CALLS: Final = 6
 def calls(endpoint_url: str) -> Mapping[str, tuple[Callable[[], object], int]]:
     """Return what is counted, by name, and how many of it."""
     client = dynamodb_client(endpoint_url=endpoint_url, **CREDENTIALS)
-    repository = DynamoRepository(client, TABLE_NAME)
-    limiter = Limiter(repository)
     plain = boto3.client("dynamodb", endpoint_url=endpoint_url, **CREDENTIALS)
-    found: dict[str, tuple[Callable[[], object], int]] = {ACQUIRE: (partial(acquire, limiter), _CALLS)}
-    for name, operation in operations().items():
-        found[name] = (partial(repository.execute, (operation,), timeout_ms=60_000), _CALLS)
-        found[f"{PLAIN}{name}"] = (plainly(plain, operation), _PLAIN_CALLS)
+    found: dict[str, tuple[Callable[[], object], int]] = {}
+    for name, ours, theirs in pairs(client, plain):
+        found[name] = (ours, _CALLS)
+        found[f"{PLAIN}{name}"] = (theirs, _PLAIN_CALLS)
     return found
 
 

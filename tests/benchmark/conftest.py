@@ -11,7 +11,8 @@ import pytest
 
 from scripts.dynamodb_local import PACKAGE
 from tests.benchmark.arena import Arena, arena, warm
-from tests.benchmark.null_server import make_certificate, null_server
+from tests.benchmark.null_server import null_server
+from tests.certificates import make_certificate
 from tests.fixtures.dynamodb import Table
 
 
@@ -25,7 +26,7 @@ def null_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a certificate of loopback."""
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
+    return make_certificate(tmp_path_factory.mktemp("certificate"), of="IP:127.0.0.1")
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,10 @@ speaks TLS. Every update is applied, but for those of one entity, which are refu
 
 from __future__ import annotations
 
-import json
 import ssl
 import subprocess
 import sys
 import threading
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,17 +19,13 @@ from socket import IPPROTO_TCP, TCP_NODELAY, create_server, socket
 from typing import Final
 
 from leasegate import schema
-from leasegate.repository.wire import encode_item
+from leasegate.repository.wire import encode_item, written
 from scripts.processes import stop, tied_to_parent
 from scripts.toolchain import ROOT
 from tests.benchmark.workload import ENTITY, REFUSED, RESOURCE, TABLE_NAME, bucket_item, plain_item, plain_keys
+from tests.direct.plays import message
 from tests.listeners import receive
 
-_HEAD: Final = (
-    "HTTP/1.1 {status}\r\nServer: Server\r\nDate: Mon, 30 Nov 2026 12:00:00 GMT\r\n"
-    "Content-Type: application/x-amz-json-1.0\r\nContent-Length: {length}\r\nConnection: keep-alive\r\n"
-    "x-amzn-RequestId: TR40AI1RT31VG7VP7T0P0N2RUVVV4KQNSO5AEMVJF66Q9ASUAAJG\r\nx-amz-crc32: {checksum}\r\n\r\n"
-)
 _REFUSAL: Final = "refusal"
 _ACQUIRE: Final = "acquire"
 
@@ -58,14 +52,9 @@ def answers() -> Mapping[str, bytes]:
         },
     }
     return {
-        name: _answer("400 Bad Request" if name is _REFUSAL else "200 OK", text)
-        for name, text in documents.items()
+        name: message(written(document).encode(), "400 Bad Request" if name is _REFUSAL else "200 OK")
+        for name, document in documents.items()
     }
-
-
-def _answer(status: str, document: Mapping[str, object]) -> bytes:
-    body = json.dumps(document, separators=(",", ":")).encode()
-    return _HEAD.format(status=status, length=len(body), checksum=zlib.crc32(body)).encode() + body
 
 
 def serve(connection: socket, said: Mapping[str, bytes]) -> None:
@@ -119,42 +108,6 @@ def null_server(certificate: Path | None = None) -> Iterator[str]:
             yield f"{'http' if certificate is None else 'https'}://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             stop(process)
-
-
-def make_certificate(folder: Path) -> Path:
-    """Make a certificate of loopback, on the curve P-256, valid for a day; its file has the key too."""
-    path = folder / "loopback.pem"
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-days",
-                "1",
-                "-nodes",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-            ),
-            *(
-                "-subj",
-                "/CN=localhost",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-                "-keyout",
-                path,
-                "-out",
-                folder / "only",
-            ),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    with path.open("ab") as file:
-        file.write((folder / "only").read_bytes())
-    return path
 
 
 if __name__ == "__main__":

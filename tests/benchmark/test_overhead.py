@@ -6,22 +6,20 @@ Counts hold wherever tests run. Processor time is compared by `make bench` alone
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import pytest
 
-from leasegate import Limiter
 from leasegate.repository.direct import DirectCalls
-from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
-from tests.benchmark.calls import ACQUIRE, PLAIN
+from leasegate.repository.dynamodb import dynamodb_client
+from tests.benchmark.calls import PLAIN
 from tests.benchmark.counting import count_allocations, count_instructions
 from tests.benchmark.turns import BOTO3, OURS, take_turns
-from tests.benchmark.workload import CREDENTIALS, TABLE_NAME, acquire, operations, plainly
+from tests.benchmark.workload import ACQUIRE, CREDENTIALS, operations, pairs
 from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
@@ -51,14 +49,7 @@ class Pair:
         self._plain = unmocked(boto3.client("dynamodb", **options))
         for client in (self._client, self._plain):
             stack.enter_context(closing(client))
-        repository = stack.enter_context(DynamoRepository(self._client, TABLE_NAME))
-        limiter = Limiter(repository)
-        self.ours: dict[str, Callable[[], object]] = {ACQUIRE: partial(acquire, limiter)}
-        self.plain: dict[str, Callable[[], object]] = {}
-        for name, operation in operations().items():
-            self.ours[name] = partial(repository.execute, (operation,), timeout_ms=60_000)
-            self.plain[name] = plainly(self._plain, operation)
-        self.plain[ACQUIRE] = self.plain["UpdateItem"]
+        self.calls = {name: (ours, theirs) for name, ours, theirs in pairs(self._client, self._plain)}
 
     def take_detours(self) -> int:
         assert isinstance(self._client, DirectCalls)
@@ -88,7 +79,8 @@ def instructions(null_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def compare(benchmark: BenchmarkFixture, pair: Pair, name: str, gate: float) -> None:
-    compared = take_turns(benchmark, pair.ours[name], {BOTO3: pair.plain[name]}, rounds=ROUNDS, calls=CALLS)
+    ours, theirs = pair.calls[name]
+    compared = take_turns(benchmark, ours, {BOTO3: theirs}, rounds=ROUNDS, calls=CALLS)
     assert pair.take_detours() == 0
     if compared is not None:
         benchmark.extra_info |= {"case": name, "gate": gate, **compared.describe()}
@@ -130,7 +122,7 @@ def check_count(
 ) -> None:
     """Hold a count to what a call may have: so many, else so much of the plain client's."""
     count = benchmark.pedantic(counts.__getitem__, (name,))
-    plain = counts[PLAIN + ("UpdateItem" if name == ACQUIRE else name)]
+    plain = counts[f"{PLAIN}{name}"]
     benchmark.extra_info |= {"case": name, OURS: count, BOTO3: plain}
     share = GATES[ACQUIRE] if name == ACQUIRE else INSTRUCTIONS_MAX
     assert 0 < count <= (share * plain if most is None else most)

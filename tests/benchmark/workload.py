@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -24,6 +25,8 @@ from leasegate.operations import (
     Transact,
     Update,
 )
+from leasegate.repository.asking import METHODS
+from leasegate.repository.dynamodb import DynamoRepository
 from leasegate.repository.memory import MemoryRepository
 from tests.direct.pair import requests_of
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 TABLE_NAME: Final = "leasegate"
 RESOURCE: Final = "gpt-4"
 ENTITY: Final = "key-1"
+ACQUIRE: Final = "acquire"
+"""What tables call a whole acquire."""
 PLAIN: Final = "plain"
 """How the entities of the operations that are compared begin."""
 REFUSED: Final = "refused"
@@ -47,13 +52,6 @@ CREDENTIALS: Final[Mapping[str, Any]] = {
     "region_name": "us-east-1",
 }
 """As long as Lambda's."""
-
-_METHODS: Final[Mapping[str, str]] = {
-    "BatchGetItem": "batch_get_item",
-    "GetItem": "get_item",
-    "TransactWriteItems": "transact_write_items",
-    "UpdateItem": "update_item",
-}
 
 
 def acquire(limiter: Limiter, **options: Any) -> object:  # noqa: ANN401 - the options of an acquire
@@ -125,7 +123,7 @@ def plainly(client: DynamoDBClient, operation: Operation) -> Callable[[], object
     """Return a call of a boto3 client that asks for the same as an operation, refused or not."""
     ((name, request),) = requests_of(operation, TABLE_NAME)
     parameters = request.parameters()
-    method = getattr(client, _METHODS[name])
+    method = getattr(client, METHODS[name])
 
     def call() -> object:
         try:
@@ -136,3 +134,16 @@ def plainly(client: DynamoDBClient, operation: Operation) -> Callable[[], object
             return error
 
     return call
+
+
+def pairs(
+    client: DynamoDBClient, plain: DynamoDBClient
+) -> Iterator[tuple[str, Callable[[], object], Callable[[], object]]]:
+    """Yield each call by its name, made through the repository and made of a plain boto3 client.
+
+    The last is an acquire, and beside it an update.
+    """
+    repository = DynamoRepository(client, TABLE_NAME)
+    for name, operation in operations().items():
+        yield name, partial(repository.execute, (operation,), timeout_ms=60_000), plainly(plain, operation)
+    yield ACQUIRE, partial(acquire, Limiter(repository)), plainly(plain, operations()["UpdateItem"])

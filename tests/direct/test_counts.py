@@ -30,7 +30,7 @@ from leasegate.operations import (
 from leasegate.repository import expressions
 from leasegate.repository.direct import DirectCalls, signing
 from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
-from tests.direct.plays import PLAYS, Stage, message, playing, sends
+from tests.direct.plays import PLAYS, Stage, message, sends
 from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
@@ -42,16 +42,10 @@ KEYS = tuple(Key(f"BUCKET#{number}", "#STATE") for number in range(3))
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def speaker(stage: Stage) -> Iterator[DynamoDBClient]:
-    with playing(stage) as endpoint:
-        client = unmocked(dynamodb_client(endpoint_url=endpoint))
-        yield client
-        client.close()
+def speaker(endpoint: str) -> Iterator[DynamoDBClient]:
+    client = unmocked(dynamodb_client(endpoint_url=endpoint))
+    yield client
+    client.close()
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, calls: Counter[str], owner: Any, name: str) -> None:  # noqa: ANN401 - a module or a class
@@ -139,21 +133,20 @@ def test_threads_have_a_connection_each_and_keep_it(stage: Stage, speaker: Dynam
     assert len(connections.idle) == stage.connections
 
 
-def test_a_client_keeps_no_more_idle_connections_than_its_pool_would(stage: Stage) -> None:
-    with playing(stage) as endpoint:
-        client = unmocked(dynamodb_client(endpoint_url=endpoint, config=Config(max_pool_connections=2)))
-        repository = DynamoRepository(client, "leasegate", max_workers=4)
-        writes = tuple(Update(key, (Add("n", 1),)) for key in KEYS)
-        together = threading.Barrier(3)
-        stage.set(*[lambda peer: together.wait() >= 0 and PLAYS["well"](peer)] * 3)
-        repository.execute(writes, timeout_ms=5_000)
-        assert stage.connections == 3
-        assert isinstance(client, DirectCalls)
-        (connections,) = client.direct.connections.values()
-        assert len(connections.idle) == 2
-        repository.close()
-        client.close()
-        assert not connections.idle
+def test_a_client_keeps_no_more_idle_connections_than_its_pool_would(stage: Stage, endpoint: str) -> None:
+    client = unmocked(dynamodb_client(endpoint_url=endpoint, config=Config(max_pool_connections=2)))
+    repository = DynamoRepository(client, "leasegate", max_workers=4)
+    writes = tuple(Update(key, (Add("n", 1),)) for key in KEYS)
+    together = threading.Barrier(3)
+    stage.set(*[lambda peer: together.wait() >= 0 and PLAYS["well"](peer)] * 3)
+    repository.execute(writes, timeout_ms=5_000)
+    assert stage.connections == 3
+    assert isinstance(client, DirectCalls)
+    (connections,) = client.direct.connections.values()
+    assert len(connections.idle) == 2
+    repository.close()
+    client.close()
+    assert not connections.idle
 
 
 # --- operations ------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from botocore.config import Config
 
 from leasegate.operations import Add, Key, Update
 from leasegate.repository.direct import DirectCalls
+from tests.certificates import make_certificate
 from tests.direct.pair import Said, direct_client, plain_client, requests_of, say
 from tests.direct.plays import Stage
 from tests.listeners import server
@@ -30,20 +30,7 @@ CONFIG: Final = Config(
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a certificate for localhost alone, and its key, in one file."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-        " -addext subjectAltName=DNS:localhost -keyout key.pem -out crt.pem"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True, cwd=folder)
-    both = folder / "both.pem"
-    both.write_text((folder / "crt.pem").read_text() + (folder / "key.pem").read_text())
-    return both
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
+    return make_certificate(tmp_path_factory.mktemp("tls"), of="DNS:localhost")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -14,7 +13,7 @@ from leasegate.recording import record_calls
 from leasegate.repository.direct import DirectCalls
 from leasegate.repository.dynamodb import DynamoRepository
 from tests.direct.pair import direct_client, plain_client
-from tests.direct.plays import PLAYS, Play, Stage, message, playing, sends
+from tests.direct.plays import PLAYS, Play, Stage, message, sends
 from tests.fixtures.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -43,17 +42,6 @@ CASES: Final[dict[str, tuple[Operation, Play]]] = {
 LEFT: Final = ("a throttled write", "500", "silence", "a reset", "chunks")
 """What botocore has to make out."""
 _OF_THE_MOMENT: Final = frozenset({"id", "start_time", "end_time", "parent_id", "trace_id"})
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def endpoint(stage: Stage) -> Iterator[str]:
-    with playing(stage) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

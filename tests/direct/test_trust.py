@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,24 +17,13 @@ from leasegate.repository.client import SWITCH
 from leasegate.repository.direct import DirectCalls
 from leasegate.repository.direct.trust import ATTRIBUTES, METHODS
 from leasegate.repository.dynamodb import DynamoRepository, dynamodb_client
-from tests.direct.plays import Stage, playing
+from tests.direct.plays import Stage
 from tests.unmocked import unmocked
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WRITE = Update(Key("a", "s"), (Add("n", 1),))
-
-
-@pytest.fixture
-def stage() -> Stage:
-    return Stage()
-
-
-@pytest.fixture
-def endpoint(stage: Stage) -> Iterator[str]:
-    with playing(stage) as endpoint:
-        yield endpoint
 
 
 def direct(client: DynamoDBClient) -> DirectCalls:

@@ -6,10 +6,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
-from scripts import template
 from tests.docs.blocks import Blocks, read_blocks
 from tests.docs.commands import check_session
 from tests.docs.exchanges import send_all
@@ -25,10 +23,8 @@ NOW_NS = 1_790_000_000_000 * 10**6
 
 @pytest.mark.runs("docs/index.md", "python")
 def test_the_python_examples_run_and_say_what_their_comments_say(
-    simulated_aws: None, monkeypatch: pytest.MonkeyPatch, blocks: Blocks
+    still_table: DynamoDBClient, blocks: Blocks
 ) -> None:
-    monkeypatch.setattr(time, "time_ns", lambda: NOW_NS)  # so that nothing refills between two lines
-    template.create_table(boto3.client("dynamodb"), "leasegate")
     assert run(blocks.take()) == ["0", "20000", "rpm", "9188", "59", "59"]
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import boto3
 import pytest
 
 from leasegate.knowledge import DEFAULT_MAX_BUCKETS, DEFAULT_REFUSAL_AGE_MS
@@ -38,6 +36,9 @@ from tests.docs.blocks import Blocks
 from tests.docs.running import run
 from tests.docs.sessions import session
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 PAGE_TEXT: Final = PAGE.read_text()
 TEXT: Final = " ".join(PAGE_TEXT.split())
 
@@ -62,12 +63,7 @@ def test_the_commands_answer_as_shown(blocks: Blocks) -> None:
 
 
 @pytest.mark.runs("docs/performance.md", "python")
-def test_the_examples_run_and_say_what_their_comments_say(
-    simulated_aws: None, monkeypatch: pytest.MonkeyPatch, blocks: Blocks
-) -> None:
-    now_ns = time.time_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills between two lines
-    template.create_table(boto3.client("dynamodb"), "leasegate")
+def test_the_examples_run_and_say_what_their_comments_say(still_table: DynamoDBClient, blocks: Blocks) -> None:
     units, batches, clients = [2, 3, 7, 1, 2], [1797, 25, [1], 2, 5, 259], [59] * 3
     assert run(blocks.take()) == [str(value) for value in (*units, *batches, *clients)]
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 from markdown_it import MarkdownIt
 
-from scripts import template
 from scripts.costs.rendering import README, fill_in_tables, render_tables
 from tests.docs.blocks import Blocks
 from tests.docs.commands import check_session
 from tests.docs.running import run
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from scripts.stack import Stack
 
 ROOT = README.parent
@@ -34,11 +33,8 @@ def test_the_commands_are_there(blocks: Blocks) -> None:
 
 @pytest.mark.runs("README.md", "python")
 def test_the_python_examples_run_and_say_what_their_comments_say(
-    simulated_aws: None, monkeypatch: pytest.MonkeyPatch, blocks: Blocks
+    still_table: DynamoDBClient, blocks: Blocks
 ) -> None:
-    now_ns = time.time_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills between two lines
-    template.create_table(boto3.client("dynamodb"), "leasegate")
     claims = run(blocks.take())
     library, operator, gateway = claims[:5], claims[5:12], claims[12:]
     assert library == ["9188", "1872", "tpm", "59", "99500"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -18,6 +18,9 @@ from tests.docs.commands import check_session
 from tests.docs.running import run
 from tests.stream import read_stream
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "usage.md"
 TEXT = PAGE.read_text()
@@ -25,18 +28,15 @@ TEXT = PAGE.read_text()
 
 @pytest.mark.runs("docs/usage.md", "python")
 def test_the_python_examples_run_and_say_what_their_comments_say(
-    simulated_aws: None, monkeypatch: pytest.MonkeyPatch, blocks: Blocks
+    monkeypatch: pytest.MonkeyPatch, still_table: DynamoDBClient, blocks: Blocks
 ) -> None:
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")  # moto knows no other address of streams
-    now_ns = time.time_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills between two lines
-    client = boto3.client("dynamodb")
-    template.create_table(client, "leasegate")
     names: dict[str, object] = {}
     spend, read = blocks.take("python")
     assert run([spend], names) == []
-    records = read_stream(client, boto3.client("dynamodbstreams"), "leasegate", least=6)
-    Aggregator(DynamoRepository(client, "leasegate")).count(records)  # what the page calls "some seconds later"
+    records = read_stream(still_table, boto3.client("dynamodbstreams"), "leasegate", least=6)
+    # what the page calls "some seconds later"
+    Aggregator(DynamoRepository(still_table, "leasegate")).count(records)
     assert run([read], names) == ["2", "700", "800", "key-1"]
 
 
