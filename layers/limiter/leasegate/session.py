@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class Session:
         self._knowledge = Knowledge() if knowledge is None else knowledge
         self._timeout_ms = timeout_ms
         self._actor = check_actor(actor)
+        self._changes = itertools.count()
 
     def _drive[T](self, flow: Flow[T], timeout_ms: int | None = None) -> T:
         return drive(flow, self._repository, self._timeout_ms if timeout_ms is None else timeout_ms)

@@ -123,11 +123,8 @@ _NO_CREDENTIALS: Final = (
     RefreshWithMFAUnsupportedError,
     SSOError,
     TokenRetrievalError,
+    getattr(botocore.exceptions, "LoginError", NoCredentialsError),  # an older botocore has none
 )
-_LOGIN_ERRORS: Final = tuple(
-    [getattr(botocore.exceptions, name) for name in ("LoginError",) if hasattr(botocore.exceptions, name)]
-)
-"""Those without credentials that only a newer botocore knows."""
 _MISTAKES: Final = (MissingParametersError, ParamValidationError, ValidationError)
 
 
@@ -181,7 +178,7 @@ def classify(error: Exception) -> Failure | None:
         return _UNREACHABLE
     if isinstance(error, _CUT_OFF):
         return _CUT_SHORT
-    return _DENIED if isinstance(error, _NO_CREDENTIALS + _LOGIN_ERRORS) else _REJECTED
+    return _DENIED if isinstance(error, _NO_CREDENTIALS) else _REJECTED
 
 
 def is_refusal(answer: Mapping[str, Any]) -> bool:

@@ -68,7 +68,7 @@ def encode_key(key: Key) -> dict[str, Wire]:
 def key_text(key: Key) -> str:
     """Write an item's key as text."""
     pk, sk = key
-    return f'{{"{PK}":{{"S":{quoted(pk)}}},"{SK}":{{"S":{quoted(sk)}}}}}'
+    return KEY_TEXT % (quoted(pk), quoted(sk))
 
 
 def encode_item(key: Key, item: Item) -> dict[str, Wire]:

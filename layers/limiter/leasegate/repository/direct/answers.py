@@ -98,16 +98,14 @@ def _refusal(body: dict[str, Any], lowered_head: bytes) -> dict[str, Any] | None
     known = _REFUSALS.get(body.get("__type", ""))
     if known is None or b"\r\nx-amzn-query-error:" in lowered_head:
         return None
-    code, text, member = known
+    code, *members = known
     parsed: dict[str, Any] = {"Error": {"Message": body.get("message", body.get("Message", "")), "Code": code}}
-    if text in body:
-        parsed[text] = body[text]
-    said = body.get(member)
-    if member == "Item":
+    for member in members:
+        said = body.get(member)
         if said is not None:
-            parsed["Item"] = said
-    elif said is not None:
-        parsed["CancellationReasons"] = [_without_nulls(reason) for reason in said]
+            parsed[member] = said
+    if "CancellationReasons" in parsed:
+        parsed["CancellationReasons"] = [_without_nulls(reason) for reason in parsed["CancellationReasons"]]
     return parsed
 
 

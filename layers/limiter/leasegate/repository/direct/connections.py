@@ -77,7 +77,7 @@ class Connection:
         Raises :class:`Unusual`, or ``OSError`` where no answer came at all; then the connection is of no more use.
         """
         due = waiting.due
-        is_short = due is not None and self._bound(due)
+        is_short = self._bound(due)
         self.sock.sendall(message)
         data = self._receive(due) if is_short else self.sock.recv(_RECEIVED_AT_ONCE_BYTES)
         if not data:
@@ -116,18 +116,20 @@ class Connection:
         return b"".join(pieces)
 
     def _receive(self, due: Deadline | None) -> bytes:
-        if due is not None:
-            self._bound(due)
+        self._bound(due)
         return self.sock.recv(_RECEIVED_AT_ONCE_BYTES)
 
-    def _bound(self, due: Deadline) -> bool:
+    def _bound(self, due: Deadline | None) -> bool:
         """Let the next wait end in time; say whether the one after it might not."""
-        patience_s, left_s = self._patience_s, due.left_s()
-        timeout_s = left_s if patience_s is None or left_s < patience_s else patience_s
+        timeout_s, is_short = self._patience_s, False
+        if due is not None:
+            left_s = due.left_s()
+            timeout_s = left_s if timeout_s is None or left_s < timeout_s else timeout_s
+            is_short = left_s < 2 * timeout_s
         if timeout_s != self._timeout_s:
             self._timeout_s = timeout_s
             self.sock.settimeout(timeout_s)
-        return left_s < 2 * timeout_s
+        return is_short
 
     def close(self) -> None:
         """End it."""
@@ -161,11 +163,7 @@ class Connections:
 
     def take(self) -> Connection:
         """Return a connection that is alive, opened now if none is idle; raises as urllib3 does."""
-        while self.idle:
-            try:
-                connection = self.idle.pop()
-            except IndexError:  # another thread took it
-                break
+        while (connection := _pop(self.idle)) is not None:
             if connection.is_alive():
                 return connection
             connection.close()
@@ -190,5 +188,13 @@ class Connections:
 
 
 def _close_all(connections: deque[Connection]) -> None:
-    while connections:
-        connections.pop().close()
+    while (connection := _pop(connections)) is not None:
+        connection.close()
+
+
+def _pop(connections: deque[Connection]) -> Connection | None:
+    """Take the last one; None if there is none, or other threads took them all."""
+    try:
+        return connections.pop()
+    except IndexError:
+        return None

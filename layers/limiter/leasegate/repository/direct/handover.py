@@ -8,7 +8,6 @@ whether to repeat it, raise what it means.
 from __future__ import annotations
 
 import http.client
-import io
 import ssl
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -130,6 +129,3 @@ class _Body:
 
     def stream(self) -> Iterator[bytes]:
         return iter([self._content])
-
-    def read(self, size: int = -1) -> bytes:
-        return io.BytesIO(self._content).read(size)
