@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
-from leasegate import Limit, Limiter, schema
+from leasegate import Knowledge, Limit, Limiter, schema
+from leasegate.limits import HOUR_MS
 from leasegate.operations import (
     Add,
     AllOf,
@@ -141,9 +142,11 @@ def pairs(
 ) -> Iterator[tuple[str, Callable[[], object], Callable[[], object]]]:
     """Yield each call by its name, made through the repository and made of a plain boto3 client.
 
-    The last is an acquire, and beside it an update.
+    The last is an acquire, and beside it an update. What its limiter knows outlasts the counting, for to read it
+    anew would be more than an acquire.
     """
     repository = DynamoRepository(client, TABLE_NAME)
+    limiter = Limiter(repository, knowledge=Knowledge(max_age_ms=HOUR_MS))
     for name, operation in operations().items():
         yield name, partial(repository.execute, (operation,), timeout_ms=60_000), plainly(plain, operation)
-    yield ACQUIRE, partial(acquire, Limiter(repository)), plainly(plain, operations()["UpdateItem"])
+    yield ACQUIRE, partial(acquire, limiter), plainly(plain, operations()["UpdateItem"])

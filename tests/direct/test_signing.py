@@ -26,10 +26,10 @@ KEYS = Credentials("AKID", "secret", "token").get_frozen_credentials()
 
 def head_lines(signer: Signer, body: bytes, credentials: ReadOnlyCredentials, more: bytes = b"") -> dict[str, str]:
     """Return the headers that a signer writes, by name."""
-    head = signer.head(body, credentials, more)
+    head, _, sent = signer.message(body, credentials, more).partition(b"\r\n\r\n")
     assert head.startswith(b"POST / HTTP/1.1\r\n")
-    assert head.endswith(b"\r\n\r\n")
-    lines = head.decode().split("\r\n")[1:-2]
+    assert sent == body
+    lines = head.decode().split("\r\n")[1:]
     return {name: value for name, _, value in (line.partition(": ") for line in lines)}
 
 
@@ -99,11 +99,11 @@ def test_what_lasts_is_derived_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: moment.timestamp())
     signer = Signer(Destination("host", "us-east-1", "dynamodb"), HEADERS)
     for _ in range(1_000):
-        signer.head(b"{}", KEYS)
+        signer.message(b"{}", KEYS)
         moment += timedelta(milliseconds=4)
     assert derivations == ["2026-11-30", "2026-12-01"]
 
-    signer.head(b"{}", KEYS._replace(token="renewed"))
+    signer.message(b"{}", KEYS._replace(token="renewed"))
     assert len(derivations) == 2
     renewed = head_lines(signer, b"{}", KEYS._replace(access_key="OTHER", secret_key="other", token=None))
     assert len(derivations) == 3

@@ -36,10 +36,10 @@ from .direct.requests import Request
 from .expressions import take_apart
 from .failures import CANCELLED, CONDITION_FAILED, CONDITION_FAILED_ALONE, error_code, is_refusal
 from .pages import check_query, check_scan
-from .reads import BatchGetCall, GetCall, PageCall, query_request, scan_request
+from .reads import BatchGetCall, GetCall, PageCall, batch_form, get_form, query_request, scan_request
 from .templates import ITEM, KEY, compile_template
 from .transactions import check_transaction
-from .wire import encode_item, quoted, written
+from .wire import encode_item, key_text, quoted, written
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -79,6 +79,8 @@ class Desk:
             ("ReturnValuesOnConditionCheckFailure", "ALL_OLD"),
         )
         self._alone: Parameters = (*self._in_transaction, ("ReturnValues", "ALL_NEW"))
+        self._get_forms = [get_form(table_name, is_consistent=consistent) for consistent in (False, True)]
+        self._batch_forms = [batch_form(table_name, is_consistent=consistent) for consistent in (False, True)]
         self._compile = lru_cache(maxsize=_SHAPES_KEPT)(compile_template)
 
     @property
@@ -106,16 +108,15 @@ class Desk:
                 actions = ",".join([self._action(action) for action in operation.actions])
                 body = f'{{"TransactItems":[{actions}],"ClientRequestToken":{quoted(operation.token)}}}'
                 return (TransactCall(self._speaker, Request({"ClientRequestToken": operation.token}, body)),)
-            case BatchGet(keys, is_consistent):
-                chunks = batched(dict.fromkeys(keys), _KEYS_IN_A_BATCH_MAX, strict=False)
-                return tuple(
-                    [
-                        BatchGetCall(self._speaker, self._table_name, chunk, is_consistent=is_consistent)
-                        for chunk in chunks
-                    ]
-                )
+            case BatchGet():
+                form = self._batch_forms[operation.is_consistent]
+                keys = [*{key_text(key): None for key in operation.keys}]
+                if 0 < len(keys) <= _KEYS_IN_A_BATCH_MAX:
+                    return (BatchGetCall(self._speaker, form, keys),)
+                chunks = batched(keys, _KEYS_IN_A_BATCH_MAX, strict=False)
+                return tuple([BatchGetCall(self._speaker, form, chunk) for chunk in chunks])
             case Get():
-                return (GetCall(self._speaker, self._table_name, operation),)
+                return (GetCall(self._speaker, self._get_forms[operation.is_consistent], operation.key),)
             case Query():
                 check_query(operation)
                 return (PageCall(self._speaker, "Query", query_request(self._table_name, operation)),)
@@ -149,9 +150,8 @@ class Desk:
         self, key: Key, changes: tuple[Change, ...], condition: Condition | None, *, is_alone: bool = False
     ) -> _Written:
         """Write what is done to an item by its key; an update that stands alone answers with the item."""
-        pk, sk = key
         parameters = self._alone if is_alone else self._in_transaction
-        return self._fill(parameters, KEY, [quoted(pk), quoted(sk)], changes, condition)
+        return self._fill(parameters, KEY, [key_text(key)], changes, condition)
 
     def _fill(
         self,

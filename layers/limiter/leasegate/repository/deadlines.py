@@ -16,7 +16,6 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.awsrequest import (
@@ -28,6 +27,8 @@ from botocore.awsrequest import (
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from ..frozen import frozen
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -37,7 +38,7 @@ _NS_PER_S: Final = 1_000_000_000
 _logger = logging.getLogger("leasegate")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deadline:
     """A moment of a monotonic clock, in ns, after which nobody waits for an answer any more."""
 

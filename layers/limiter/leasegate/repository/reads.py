@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..operations import Found, Get, Item, Key, Outcome, Page, Query, Scan
+from ..operations import Found, Item, Key, Outcome, Page, Query, Scan
 from ..schema import GSI1PK, GSI1SK, INDEX, PK, SK
 from .direct.requests import Request
 from .failures import Unanswered
 from .wire import decode_key, decode_position, encode_key, encode_position, key_text, quoted, written
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from .asking import Speaker
 
 type Parameters = dict[str, Any]
 
-_BOOLEANS: Final = ("false", "true")
+
+class Form(NamedTuple):
+    """What reads of one kind have in common: ``seen`` of their parameters, and the text around their keys."""
+
+    seen: Mapping[str, Any]
+    before: str
+    after: str
+
+
+def get_form(table_name: str, *, is_consistent: bool) -> Form:
+    """Write what all GetItems of a table have in common."""
+    return Form(
+        {"TableName": table_name, "ConsistentRead": is_consistent},
+        f'{{"TableName":{quoted(table_name)},"ConsistentRead":{written(is_consistent)},"Key":',
+        "}",
+    )
+
+
+def batch_form(table_name: str, *, is_consistent: bool) -> Form:
+    """Write what all BatchGetItems of a table have in common."""
+    return Form(
+        {"RequestItems": {table_name: None}},
+        f'{{"RequestItems":{{{quoted(table_name)}:{{"ConsistentRead":{written(is_consistent)},"Keys":[',
+        "]}}}",
+    )
 
 
 class GetCall:
@@ -24,14 +50,10 @@ class GetCall:
     __slots__ = ("_key", "_request", "_speaker")
     writes: Final = False
 
-    def __init__(self, speaker: Speaker, table_name: str, get: Get) -> None:
+    def __init__(self, speaker: Speaker, form: Form, key: Key) -> None:
         self._speaker = speaker
-        self._key = get.key
-        self._request = Request(
-            {"TableName": table_name, "ConsistentRead": get.is_consistent},
-            f'{{"TableName":{quoted(table_name)},"ConsistentRead":{_BOOLEANS[get.is_consistent]},'
-            f'"Key":{key_text(get.key)}}}',
-        )
+        self._key = key
+        self._request = Request(form.seen, f"{form.before}{key_text(key)}{form.after}")
 
     def send(self) -> Outcome:
         attributes = self._speaker.ask("GetItem", self._request).get("Item")
@@ -39,32 +61,28 @@ class GetCall:
 
 
 class BatchGetCall:
-    """BatchGetItem of at most 100 keys; keeps what was found, and asks again only for what was not answered."""
+    """BatchGetItem of at most 100 keys, as text; keeps what was found, and asks again only for what was not."""
 
-    __slots__ = ("_found", "_is_consistent", "_pending", "_speaker", "_table_name")
+    __slots__ = ("_form", "_found", "_pending", "_speaker")
     writes: Final = False
 
-    def __init__(self, speaker: Speaker, table_name: str, keys: tuple[Key, ...], *, is_consistent: bool) -> None:
+    def __init__(self, speaker: Speaker, form: Form, keys: Sequence[str]) -> None:
         self._speaker = speaker
-        self._table_name = table_name
-        self._is_consistent = is_consistent
+        self._form = form
         self._found: dict[Key, Item] = {}
-        self._pending = [key_text(key) for key in keys]
+        self._pending = keys
 
     def send(self) -> Outcome:
-        body = (
-            f'{{"RequestItems":{{{quoted(self._table_name)}:{{"Keys":[{",".join(self._pending)}],'
-            f'"ConsistentRead":{_BOOLEANS[self._is_consistent]}}}}}}}'
-        )
-        answer = self._speaker.ask("BatchGetItem", Request({"RequestItems": {self._table_name: None}}, body))
+        form = self._form
+        request = Request(form.seen, f"{form.before}{','.join(self._pending)}{form.after}")
+        answer = self._speaker.ask("BatchGetItem", request)
         for items in answer["Responses"].values():
             for attributes in items:
                 key = decode_key(attributes)
                 self._found[key] = self._speaker.read(attributes)
-        self._pending = [
-            written(key) for table in answer.get("UnprocessedKeys", {}).values() for key in table["Keys"]
-        ]
-        if self._pending:
+        unprocessed = answer.get("UnprocessedKeys")
+        if unprocessed:
+            self._pending = [written(key) for table in unprocessed.values() for key in table["Keys"]]
             raise Unanswered(f"{len(self._pending)} keys were not processed")
         return Found(self._found)
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .expressions import Shape, compile_shape
-from .wire import KEY_TEXT, written
+from .wire import written
 
 _FIELDS: Final[Mapping[object, str]] = {int: '{"N":"%d"}', str: '{"S":%s}', object: "%s"}
 """How a value is filled in, by what its shape says of it."""
 
-KEY: Final = f'"Key":{KEY_TEXT}'
-"""The place of a key: filled with its two parts, quoted."""
+KEY: Final = '"Key":%s'
+"""The place of a key."""
 ITEM: Final = '"Item":%s'
 """The place of a whole item, key included."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Final
@@ -27,8 +28,6 @@ quoted: Final = encode_basestring_ascii
 """Writes a string as JSON text."""
 written: Final = JSONEncoder(separators=(",", ":"), check_circular=False).encode
 """Writes anything of JSON's types as text."""
-KEY_TEXT: Final = f'{{"{PK}":{{"S":%s}},"{SK}":{{"S":%s}}}}'
-"""A key as text, to be filled with its two parts, quoted."""
 
 _NUMBER: Final = re.compile(r"(?P<whole>-?\d+)(?:\.(?P<fraction>\d+))?(?:[eE](?P<exponent>[+-]?\d{1,3}))?")
 
@@ -65,10 +64,11 @@ def encode_key(key: Key) -> dict[str, Wire]:
     return {PK: {"S": pk}, SK: {"S": sk}}
 
 
+@lru_cache(maxsize=1024)
 def key_text(key: Key) -> str:
-    """Write an item's key as text."""
+    """Write an item's key as text; those that are asked for again and again, once."""
     pk, sk = key
-    return KEY_TEXT % (quoted(pk), quoted(sk))
+    return f'{{"{PK}":{{"S":{quoted(pk)}}},"{SK}":{{"S":{quoted(sk)}}}}}'
 
 
 def encode_item(key: Key, item: Item) -> dict[str, Wire]:
@@ -110,7 +110,8 @@ def take_item(attributes: dict[str, Any]) -> Item:
     """Read an item that DynamoDB sent, without its key, in place of what it was sent as."""
     attributes.pop(PK, None)
     attributes.pop(SK, None)
-    for name, value in attributes.items():
+    for name in attributes:
+        value = attributes[name]
         number = value.get("N")  # numbers and strings are nearly all that a bucket has
         if number is not None:
             attributes[name] = decode_number(number)

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, Final
 
+from .connections import field
+
 if TYPE_CHECKING:
     from .connections import Answer
 
 _REQUEST_ID: Final = b"\r\nx-amzn-requestid: "
+_QUERY_ERROR: Final = b"\r\nx-amzn-query-error:"
 _DYNAMODB: Final = "com.amazonaws.dynamodb.v20120810#"
 _REFUSALS: Final[Mapping[str, tuple[str, str, str]]] = {
     f"{_DYNAMODB}ConditionalCheckFailedException": ("ConditionalCheckFailedException", "message", "Item"),
@@ -32,7 +35,7 @@ class Headers(Mapping[str, str]):
 
     def _read(self) -> dict[str, str]:
         if self._headers is None:
-            lines = self._head.decode("iso-8859-1").split("\r\n")[1:-1]
+            lines = self._head.decode("iso-8859-1").split("\r\n")[1:]
             pairs = [line.partition(":") for line in lines]
             self._headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
         return self._headers
@@ -96,7 +99,7 @@ def understood(url: str, answer: Answer, metadata: Mapping[str, object]) -> tupl
 def _refusal(body: dict[str, Any], lowered_head: bytes) -> dict[str, Any] | None:
     """Return what an error says, if it is a refusal."""
     known = _REFUSALS.get(body.get("__type", ""))
-    if known is None or b"\r\nx-amzn-query-error:" in lowered_head:
+    if known is None or lowered_head.find(_QUERY_ERROR) >= 0:
         return None
     code, *members = known
     parsed: dict[str, Any] = {"Error": {"Message": body.get("message", body.get("Message", "")), "Code": code}}
@@ -114,8 +117,5 @@ def _without_nulls(reason: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _request_id(answer: Answer) -> str | None:
-    start = answer.lowered.find(_REQUEST_ID)
-    if start < 0:
-        return None
-    start += len(_REQUEST_ID)
-    return answer.head[start : answer.head.find(b"\r\n", start)].decode("iso-8859-1")
+    value = field(_REQUEST_ID, answer.lowered, answer.head)
+    return None if value is None else value.decode("iso-8859-1")

@@ -173,7 +173,7 @@ class DirectPath:
         if unsigned is None:
             return self._detour(None)
         body = sketch.request.body.encode()
-        message = way.signer.head(body, credentials, unsigned) + body
+        message = way.signer.message(body, credentials, unsigned)
         try:
             connection = way.connections.take()
         except Exception as error:  # noqa: BLE001 - what botocore raises for it is told as the attempt's end

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from binascii import hexlify
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -39,7 +40,8 @@ class Destination(NamedTuple):
 class _Form(NamedTuple):
     """What the requests of one operation have in common for a second."""
 
-    second: int
+    since_s: float
+    """When that second began; a float, as time comes."""
     credentials: ReadOnlyCredentials
     head: bytes
     """The request's head up to the signature."""
@@ -51,7 +53,7 @@ class _Form(NamedTuple):
 
 
 class Signer:
-    """Writes the heads of requests of one operation; threads may share it."""
+    """Writes the requests of one operation; threads may share it."""
 
     def __init__(self, destination: Destination, headers: Mapping[str, str]) -> None:
         """Sign for a destination; ``headers`` are those that every request has."""
@@ -60,17 +62,17 @@ class Signer:
         self._form: _Form | None = None
         self._key: tuple[tuple[str, str], bytes] = (("", ""), b"")
 
-    def head(self, body: bytes, credentials: ReadOnlyCredentials, unsigned: bytes = b"") -> bytes:
-        """Return the head of a request, blank line included; ``unsigned`` are more header lines, ends included."""
-        second = int(time.time())
+    def message(self, body: bytes, credentials: ReadOnlyCredentials, unsigned: bytes = b"") -> bytes:
+        """Return a whole request; ``unsigned`` are more header lines, ends included."""
+        now_s = time.time()
         form = self._form
-        if form is None or form.second != second or form.credentials != credentials:
-            form = self._form = self._new_form(second, credentials)
+        if form is None or not 0 <= now_s - form.since_s < 1 or form.credentials != credentials:
+            form = self._form = self._new_form(int(now_s), credentials)
         canonical = form.canonical.copy()
         canonical.update(sha256(body).hexdigest().encode())
         to_sign = form.to_sign + canonical.hexdigest().encode()
-        signature = hmac.digest(form.key, to_sign, "sha256").hex().encode()
-        return b"%b%b\r\nContent-Length: %d\r\n%b\r\n" % (form.head, signature, len(body), unsigned)
+        signature = hexlify(hmac.digest(form.key, to_sign, "sha256"))
+        return b"%b%b\r\nContent-Length: %d\r\n%b\r\n%b" % (form.head, signature, len(body), unsigned, body)
 
     def _new_form(self, second: int, credentials: ReadOnlyCredentials) -> _Form:
         stamp = time.strftime(_STAMP, time.gmtime(second))
@@ -85,7 +87,7 @@ class Signer:
         scope = f"{date}/{self._destination.region}/{self._destination.service}/aws4_request"
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         return _Form(
-            second,
+            float(second),
             credentials,
             f"POST / HTTP/1.1\r\n{lines}Authorization: {_ALGORITHM} Credential={credentials.access_key}/{scope}, "
             f"SignedHeaders={names}, Signature=".encode(),
