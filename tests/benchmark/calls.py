@@ -8,6 +8,7 @@ each call before, so they differ in nothing but the calls.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -72,6 +73,8 @@ def main(endpoint_url: str, folder: str | None = None) -> None:
     for call, times in made.values():
         for _ in range(min(times, _WARMING)):
             call()
+    gc.collect()
+    gc.freeze()  # a collection of all that there was before would count as many calls, wherever it came
     into = None if folder is None else Path(folder)
     counted = {
         name: (times, fork(call, times, into), fork(call, 2 * times, into)) for name, (call, times) in made.items()
