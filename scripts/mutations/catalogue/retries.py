@@ -47,8 +47,8 @@ DEFECTS: Final = (
     Defect(
         "a key that was not answered is taken for an item that is not there",
         "repository/reads.py",
-        "        if self._pending:\n",
-        "        if not self._found and self._pending:\n",
+        "        if unprocessed:\n",
+        "        if not self._found and unprocessed:\n",
         (
             "tests/unit/test_dynamo_retries.py::test_an_unanswered_key_is_never_taken_for_absent",
             "tests/unit/test_dynamo_retries.py::test_unprocessed_keys_are_asked_for_again_and_only_they",
