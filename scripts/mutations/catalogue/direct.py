@@ -31,8 +31,8 @@ DEFECTS: Final = (
     Defect(
         "renewed credentials are not signed with",
         "repository/direct/signing.py",
-        "if form is None or form.second != second or form.credentials != credentials:",
-        "if form is None or form.second != second:",
+        "if form is None or not 0 <= now_s - form.since_s < 1 or form.credentials != credentials:",
+        "if form is None or not 0 <= now_s - form.since_s < 1:",
         ("tests/direct/test_signing.py::test_what_lasts_is_derived_once",),
     ),
     Defect(
