@@ -42,7 +42,8 @@ def prepared(folder: Path) -> Iterator[Surroundings]:
     require(SAM, LAMBDA_PYTHON)
     with step("Building the layer"):
         layer = build_layer(folder / "layer", folder / "make.log")
-    with listening() as daemon, dynamodb_local.running(folder / "dynamodb-local.log") as endpoint_url:
+    log = folder / "dynamodb-local.log"
+    with listening() as daemon, dynamodb_local.running(log, is_measured=True) as endpoint_url:
         prepare(endpoint_url)
         yield Surroundings(
             layer,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,8 @@ from queue import SimpleQueue
 from typing import Final, Literal
 
 from scripts.mutations.defect import Defect
-from scripts.processes import signal_group, tied_to_parent
+from scripts.mutations.nursery import prepared, run_pytest
+from scripts.processes import signal_group
 
 TIMEOUT_S: Final = 120
 """For one test of a defect, the start of Python included; the machine may be busy."""
@@ -90,23 +89,16 @@ def _try(checkout: Path, defect: Defect, test: str, timeout_s: float) -> Trial:
 
 def _run(checkout: Path, arguments: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
     """Run pytest in a checkout; return its exit code, None where its time was over, and what it printed."""
-    environment = os.environ | {"PYTHONPATH": f"{checkout / 'layers' / 'limiter'}{os.pathsep}{checkout}"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    process = subprocess.Popen(
-        tied_to_parent(command),
-        cwd=checkout,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=timeout_s)
-        return process.returncode, output
-    except subprocess.TimeoutExpired:
-        return None, f"not done within {timeout_s:g} s"
-    finally:
-        if process.returncode is None:  # its time is over, or somebody interrupts
-            signal_group(process.pid, signal.SIGKILL)
-            process.communicate()
+    with tempfile.NamedTemporaryFile() as output:
+        process = prepared().Process(target=run_pytest, args=[checkout, arguments, output.name])
+        process.start()
+        try:
+            process.join(timeout_s)
+            if process.exitcode is None:
+                return None, f"not done within {timeout_s:g} s"
+            return process.exitcode, output.read().decode(errors="replace")
+        finally:
+            if process.exitcode is None:  # its time is over, or somebody interrupts
+                assert process.pid is not None
+                signal_group(process.pid, signal.SIGKILL)
+                process.join()

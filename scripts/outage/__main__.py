@@ -46,7 +46,7 @@ def main() -> int:
     logging.disable(logging.WARNING)  # one for each call
     with (
         tempfile.TemporaryDirectory() as folder,
-        dynamodb_local.running(Path(folder) / "dynamodb-local.log") as endpoint_url,
+        dynamodb_local.running(Path(folder) / "dynamodb-local.log", is_measured=True) as endpoint_url,
         proxy(endpoint_url) as way,
     ):
         records = measure(endpoint_url, way, given.seconds, deadline_ms=given.deadline_ms, threads=given.threads)

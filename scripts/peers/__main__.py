@@ -65,7 +65,7 @@ def main() -> int:
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
-            dynamodb_local.running(Path(folder) / "dynamodb-local.log") as endpoint_url,
+            dynamodb_local.running(Path(folder) / "dynamodb-local.log", is_measured=True) as endpoint_url,
         ):
             comparison = measure(endpoint_url, 2, 16) if is_quick else measure(endpoint_url, TURNS)
             gathered = gather(endpoint_url, QUICK_CROWDS if is_quick else CROWDS)

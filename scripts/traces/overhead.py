@@ -165,7 +165,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         listening() as daemon,
-        dynamodb_local.running(Path(folder) / "dynamodb-local.log") as endpoint_url,
+        dynamodb_local.running(Path(folder) / "dynamodb-local.log", is_measured=True) as endpoint_url,
     ):
         table = render(measure(endpoint_url, daemon))
     print(table)
