@@ -8,6 +8,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
+from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -26,11 +28,15 @@ from leasegate import (
     Limiter,
     RateLimitExceeded,
     StoreDenied,
+    schema,
 )
 from leasegate.aggregator import Aggregator
 from leasegate.limits import DAY_MS
+from leasegate.operations import Add, Update
 from leasegate.records import SweepReport
 from leasegate.repository.dynamodb import DynamoRepository
+from leasegate.repository.memory import MemoryRepository
+from leasegate.repository.wire import encode_item
 from leasegate.session import wall_clock_ms
 from leasegate.stream import StreamRecord
 from leasegate.sweeper import Sweeper
@@ -202,8 +208,11 @@ def test_every_method_of_administration_is_tried_here() -> None:
     assert methods == {*CHANGES, *READINGS, "backfill_registry"}
 
 
-def prepare(limiter: Limiter, client: DynamoDBClient) -> None:
-    """Store something for every change to change, a change that is pending among them."""
+@cache
+def prepared() -> MemoryRepository:
+    """Return a table with something for every change to change, a change that is pending among them."""
+    memory = MemoryRepository()
+    limiter = Limiter(memory)
     limiter.create_entity("project")
     limiter.create_entity("key", "project")
     limiter.set_limits("key", RPM, resource="gpt-4")
@@ -214,12 +223,16 @@ def prepare(limiter: Limiter, client: DynamoDBClient) -> None:
     limiter.acquire("key", "gpt-4", {"rpm": 7})
     limiter.set_limits("pending", RPM, resource="gpt-4")
     limiter.acquire("pending", "gpt-4", {"rpm": 1})
-    client.update_item(
-        TableName=TABLE_NAME,
-        Key={"PK": {"S": "ENTITY#pending"}, "SK": {"S": "#META"}},
-        UpdateExpression="ADD pending :note",
-        ExpressionAttributeValues={":note": {"SS": ["change:gpt-4"]}},
-    )
+    note = Add(schema.ENTITY_PENDING, frozenset({"change:gpt-4"}))
+    memory.execute((Update(schema.entity_key("pending"), (note,)),), timeout_ms=1_000)
+    return memory
+
+
+def store(memory: MemoryRepository, client: DynamoDBClient) -> None:
+    """Write all that is in a table in memory; calls one after the other would take their time."""
+    requests: list[Any] = [{"PutRequest": {"Item": encode_item(key, item)}} for key, item in memory.items.items()]
+    for batch in batched(requests, 25, strict=False):
+        assert client.batch_write_item(RequestItems={TABLE_NAME: list(batch)})["UnprocessedItems"] == {}
 
 
 @pytest.mark.parametrize(
@@ -227,9 +240,9 @@ def prepare(limiter: Limiter, client: DynamoDBClient) -> None:
 )
 @pytest.mark.parametrize("change", CHANGES)
 def test_only_administration_changes_limits_and_entities(
-    change: str, function: str, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+    change: str, function: str, repository_of: Open, moto_client: DynamoDBClient
 ) -> None:
-    prepare(limiter, moto_client)
+    store(prepared(), moto_client)
     before = snapshot(moto_client)
 
     with pytest.raises(StoreDenied):
@@ -243,9 +256,9 @@ def test_only_administration_changes_limits_and_entities(
 
 @pytest.mark.parametrize("call", [*CHANGES, *READINGS])
 def test_administration_may_do_all_that_it_is_for(
-    call: str, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
+    call: str, repository_of: Open, moto_client: DynamoDBClient
 ) -> None:
-    prepare(limiter, moto_client)
+    store(prepared(), moto_client)
     before = snapshot(moto_client)
     {**CHANGES, **READINGS}[call](Administrator(repository_of("AdminFunction")))
     assert (snapshot(moto_client) != before) is (call in CHANGES)
@@ -273,10 +286,9 @@ def test_only_acquire_spends(
     entity_id: str,
     function: str,
     repository_of: Open,
-    limiter: Limiter,
     moto_client: DynamoDBClient,
 ) -> None:
-    prepare(limiter, moto_client)
+    store(prepared(), moto_client)
     before = snapshot(moto_client)
 
     with pytest.raises(StoreDenied):
@@ -292,7 +304,7 @@ def test_only_acquire_spends(
 def test_the_backfill_may_do_all_that_it_is_for(
     dry_run: bool, repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
 ) -> None:
-    prepare(limiter, moto_client)
+    store(prepared(), moto_client)
     for number in range(30):
         limiter.set_resource_defaults(f"model-{number}", RPM)
     moto_client.update_item(
@@ -320,27 +332,29 @@ def test_only_the_backfill_reads_the_whole_table(function: str, repository_of: O
 # --- sweep -------------------------------------------------------------------------------------------
 
 
-def let_leases_expire(client: DynamoDBClient) -> None:
-    """Acquire leases some days ago, so that all are over by now; none finds its buckets as it left them."""
-    with DynamoRepository(client, TABLE_NAME) as repository:
-        past = Limiter(repository, clock=lambda: wall_clock_ms() - 5 * DAY_MS)
-        past.create_entity("company")
-        past.set_limits("company", [Limit.per_day("images", 1)])
-        parents = {"project": "company", "key": "project", "other": "project", "gone": None}
-        for entity_id, parent_id in parents.items():
-            past.create_entity(entity_id, parent_id)
-            past.set_limits(entity_id, [*RPM, Limit.concurrent("slots", 4, 60), Limit.per_day("rpd", 1, burst=10)])
-        wanted = {"rpm": 1, "rpd": 1, "slots": 1}
-        for entity_id in ("key", "other", "gone", "key"):
-            past.acquire(entity_id, "gpt-4", wanted, durable=True, expires_in=86_400)
-        past.acquire("key", "gpt-4", wanted, durable=True, expires_in=86_400, on_expiry="keep")
-        past.set_limits("key", [*RPM, Limit.per_day("rpd", 1, burst=20)])
-        past.acquire("key", "gpt-4", {"rpd": 1})
-    client.delete_item(TableName=TABLE_NAME, Key=key("BUCKET#gone#gpt-4", "#STATE"))
+@cache
+def expired() -> MemoryRepository:
+    """Return a table with leases of days ago, all over by now; none finds its buckets as it left them."""
+    memory = MemoryRepository()
+    past = Limiter(memory, clock=lambda: wall_clock_ms() - 5 * DAY_MS)
+    past.create_entity("company")
+    past.set_limits("company", [Limit.per_day("images", 1)])
+    parents = {"project": "company", "key": "project", "other": "project", "gone": None}
+    for entity_id, parent_id in parents.items():
+        past.create_entity(entity_id, parent_id)
+        past.set_limits(entity_id, [*RPM, Limit.concurrent("slots", 4, 60), Limit.per_day("rpd", 1, burst=10)])
+    wanted = {"rpm": 1, "rpd": 1, "slots": 1}
+    for entity_id in ("key", "other", "gone", "key"):
+        past.acquire(entity_id, "gpt-4", wanted, durable=True, expires_in=86_400)
+    past.acquire("key", "gpt-4", wanted, durable=True, expires_in=86_400, on_expiry="keep")
+    past.set_limits("key", [*RPM, Limit.per_day("rpd", 1, burst=20)])
+    past.acquire("key", "gpt-4", {"rpd": 1})
+    memory.delete(schema.bucket_key("gone", "gpt-4"))
+    return memory
 
 
 def test_the_sweep_may_do_all_that_it_is_for(repository_of: Open, moto_client: DynamoDBClient) -> None:
-    let_leases_expire(moto_client)
+    store(expired(), moto_client)
     others = snapshot(moto_client, but=("BUCKET#", "LEASE#"))
 
     report = Sweeper(repository_of("SweepFunction"), timeout_ms=60_000).sweep(lambda: 60_000)
@@ -361,7 +375,7 @@ def tokens_used(client: DynamoDBClient, name: str) -> dict[str, int]:
 def test_only_the_sweep_finds_what_has_expired(
     function: str, repository_of: Open, moto_client: DynamoDBClient
 ) -> None:
-    let_leases_expire(moto_client)
+    store(expired(), moto_client)
     before = snapshot(moto_client)
 
     with pytest.raises(StoreDenied):
@@ -373,7 +387,7 @@ def test_only_the_sweep_finds_what_has_expired(
 def test_administration_finds_what_has_expired_and_cannot_end_it(
     repository_of: Open, moto_client: DynamoDBClient
 ) -> None:
-    let_leases_expire(moto_client)
+    store(expired(), moto_client)
     before = snapshot(moto_client)
 
     assert Sweeper(repository_of("AdminFunction")).sweep(lambda: 60_000) == SweepReport(failed=5)
@@ -405,6 +419,7 @@ def test_only_acquire_ends_or_renews_the_lease_of_a_caller(
 # --- aggregator --------------------------------------------------------------------------------------
 
 
+@cache
 def spend_and_stream() -> list[StreamRecord]:
     """Return what the stream reports of a bucket that is spent from, given back to and refuses, over an hour."""
     memory = StreamedMemory()
@@ -423,7 +438,7 @@ def spend_and_stream() -> list[StreamRecord]:
 def test_the_aggregator_may_do_all_that_it_is_for(
     repository_of: Open, limiter: Limiter, moto_client: DynamoDBClient
 ) -> None:
-    prepare(limiter, moto_client)
+    store(prepared(), moto_client)
     others = snapshot(moto_client)
     records = spend_and_stream()
     plan = UsagePlan(DEFAULT_RETENTION_DAYS)
