@@ -8,6 +8,7 @@ from typing import Final
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from scripts.markdown import table
 from scripts.toolchain import ROOT
 from scripts.traces.comparison import DELAY_MS, Comparison
 
@@ -22,20 +23,18 @@ def make_table(comparisons: Iterable[Comparison]) -> Table:
     """Write a case a row, for a terminal."""
     name, *numbers = _COLUMNS
     title = f"Calls to DynamoDB, which is {DELAY_MS} ms away, and their sequential depth"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(name)
+    shown = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    shown.add_column(name)
     for number in numbers:
-        table.add_column(number.replace(" ", "\n"), justify="right")
+        shown.add_column(number.replace(" ", "\n"), justify="right")
     for comparison in comparisons:
-        table.add_row(*_cells(comparison))
-    return table
+        shown.add_row(*_cells(comparison))
+    return shown
 
 
 def render_table(comparisons: Iterable[Comparison]) -> str:
     """Write a case a row, as Markdown."""
-    lines = [f"| {' | '.join(_COLUMNS)} |", f"|---{'|---:' * (len(_COLUMNS) - 1)}|"]
-    lines += [f"| {' | '.join(_cells(comparison))} |" for comparison in comparisons]
-    return "".join([f"{line}\n" for line in lines])
+    return table(_COLUMNS, map(_cells, comparisons))
 
 
 def _cells(comparison: Comparison) -> Sequence[str]:

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from scripts.generated import filled_in
+from scripts.generated import fill_in
 from scripts.traces.cases import CASES, LEVELS, Case
 from scripts.traces.comparison import DELAY_MS, Comparison, compare
 from scripts.traces.pictures import FOLDER, PAGE, PICTURED
@@ -33,7 +33,8 @@ def comparisons() -> Comparisons:
 
 
 def test_the_committed_table_is_what_is_counted_now(comparisons: Comparisons) -> None:
-    assert filled_in(DOCUMENT.read_text(), PART) == render_table(comparisons.values())
+    page = DOCUMENT.read_text()
+    assert fill_in(page, PART, render_table(comparisons.values())) == page
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.slug)
