@@ -44,9 +44,7 @@ down: $(STAMPS)/dev ## End the embedded stack
 test: tools $(STAMPS)/lambda $(STAMPS)/docs $(STAMPS)/peers $(STAMPS)/oldest $(DYNAMODB_LOCAL) ## Run all tests; ARGS="-k name" narrows them
 	@$(call NEED,curl,it: apt install curl)
 	@$(call NEED,openssl,it: apt install openssl)
-	@# One worker more than there are processors, for many tests wait; few, for each has a DynamoDB Local.
-	@workers=$$($(BIN)/python -c "import os; print(min(4, os.process_cpu_count() + 1))"); \
-	  $(BIN)/pytest -n "$$workers" --dist loadgroup $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 .PHONY: lint
 lint: tools ## Check style, types, layering and the template

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 START_MS: Final = 4_000_000_000_123
 """Far in the future: DynamoDB Local deletes what is past its time to live by the clock on the wall."""
+TIMEOUT_MS: Final = 60_000
+"""For a call: a busy machine is to change nothing of what is counted."""
 LIMITS: Final = (Limit.per_minute("rpm", 60), Limit.per_minute("tpm", 10_000))
 
 
@@ -45,7 +47,9 @@ class Table:
 
     def process(self, **knowledge: int) -> Limiter:
         """Return a limiter that knows nothing yet, as a process that just started."""
-        return Limiter(self.repository, clock=lambda: self.now_ms, knowledge=Knowledge(**knowledge))
+        return Limiter(
+            self.repository, clock=lambda: self.now_ms, knowledge=Knowledge(**knowledge), timeout_ms=TIMEOUT_MS
+        )
 
     def family(self, *entity_ids: str, limits: Iterable[Limit] = LIMITS) -> None:
         """Create entities with limits, each the child of the one before, and a bucket for each."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 RPM = {"name": "rpm", "amount": 60, "period": "minute"}
+A_DAY_S = r"86(400|3\d\d)"
+"""What is left of a day, in seconds, to a test that may wait for the machine meanwhile."""
 RPM_SHOWN = {"name": "rpm", "capacity": 60, "amount": 60, "period_ms": 60_000}
 
 BODIES: dict[str, object] = {
@@ -626,8 +628,8 @@ def test_a_switch_of_a_resource_that_cannot_be_names_it(body: object, function: 
 @pytest.mark.parametrize(
     ("style", "fields"),
     [
-        ("standard", {"RateLimit": '"rpd";r=4;t=86400,"project-1/rpd";r=100'}),
-        ("legacy", {"X-RateLimit-Remaining": "4", "X-RateLimit-Limit": "10", "X-RateLimit-Reset": "86400"}),
+        ("standard", {"RateLimit": rf'"rpd";r=4;t={A_DAY_S},"project-1/rpd";r=100'}),
+        ("legacy", {"X-RateLimit-Remaining": "4", "X-RateLimit-Limit": "10", "X-RateLimit-Reset": A_DAY_S}),
     ],
 )
 @pytest.mark.parametrize("hint", ["", "&parent_id=project-1", "&parent_id=somebody-else"])
@@ -650,7 +652,8 @@ def test_what_is_available_is_shown_and_nothing_spent(
         response = launch("admin").send("GET", f"/entities/key-1/available?resource=gpt-4{hint}")
         assert response.body["limits"]["rpd"] == {"available": 4, "capacity": 10, "retry_after_ms": 0}
         assert [level["entity_id"] for level in response.body["ancestors"]] == ["project-1"]
-        assert response.headers.items() >= fields.items()
+        for name, pattern in fields.items():
+            assert re.fullmatch(pattern, response.headers[name])
         assert ("RateLimit" in response.headers) is (style == "standard")
 
 
