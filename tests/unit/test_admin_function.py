@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 RPM = {"name": "rpm", "amount": 60, "period": "minute"}
-A_DAY_S = r"86(400|3\d\d)"
-"""What is left of a day, in seconds, to a test that may wait for the machine meanwhile."""
 RPM_SHOWN = {"name": "rpm", "capacity": 60, "amount": 60, "period_ms": 60_000}
 
 BODIES: dict[str, object] = {
@@ -628,8 +626,8 @@ def test_a_switch_of_a_resource_that_cannot_be_names_it(body: object, function: 
 @pytest.mark.parametrize(
     ("style", "fields"),
     [
-        ("standard", {"RateLimit": rf'"rpd";r=4;t={A_DAY_S},"project-1/rpd";r=100'}),
-        ("legacy", {"X-RateLimit-Remaining": "4", "X-RateLimit-Limit": "10", "X-RateLimit-Reset": A_DAY_S}),
+        ("standard", {"RateLimit": '"rpd";r=4;t=86400,"project-1/rpd";r=100'}),
+        ("legacy", {"X-RateLimit-Remaining": "4", "X-RateLimit-Limit": "10", "X-RateLimit-Reset": "86400"}),
     ],
 )
 @pytest.mark.parametrize("hint", ["", "&parent_id=project-1", "&parent_id=somebody-else"])
@@ -646,14 +644,15 @@ def test_what_is_available_is_shown_and_nothing_spent(
     limiter.set_limits("project-1", [Limit.per_day("rpd", 100)], resource="gpt-4")
     limiter.create_entity("key-1", "project-1")
     limiter.set_limits("key-1", [Limit("rpd", 10, 1, 86_400_000)], resource="gpt-4")
+    now_ns = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns)  # so that nothing refills meanwhile
     limiter.acquire("key-1", "gpt-4", {"rpd": 6}, cascade=False)
     monkeypatch.setenv("RATE_LIMIT_HEADERS", style)
     for _ in range(2):
         response = launch("admin").send("GET", f"/entities/key-1/available?resource=gpt-4{hint}")
         assert response.body["limits"]["rpd"] == {"available": 4, "capacity": 10, "retry_after_ms": 0}
         assert [level["entity_id"] for level in response.body["ancestors"]] == ["project-1"]
-        for name, pattern in fields.items():
-            assert re.fullmatch(pattern, response.headers[name])
+        assert response.headers.items() >= fields.items()
         assert ("RateLimit" in response.headers) is (style == "standard")
 
 
