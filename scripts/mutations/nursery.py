@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext
@@ -39,6 +41,7 @@ def prepared() -> ForkServerContext:
 def run_pytest(checkout: Path, arguments: Sequence[str], output: str) -> None:
     """Run pytest in a checkout, as a process group, and end with its exit code; what it prints goes to a file."""
     os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     paths = [str(checkout / "layers" / "limiter"), str(checkout)]
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": os.pathsep.join(paths)}
     with open(output, "wb") as file:
@@ -49,3 +52,11 @@ def run_pytest(checkout: Path, arguments: Sequence[str], output: str) -> None:
         del sys.modules[name]
     sys.path[:] = [*paths, *sys.path]
     sys.exit(pytest.main(["-q", "-o", "addopts=", *_PLUGINS, *arguments]))
+
+
+def _end_with_parent() -> None:
+    """Take this process's group along when the one that asked for it ends, however that one ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "it is a fork"
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
