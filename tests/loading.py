@@ -20,7 +20,7 @@ _THREADS: Final = 4
 
 
 def load(table: Table, items: Iterable[tuple[Key, Item]]) -> None:
-    """Write items into a table of DynamoDB Local, which takes them all."""
+    """Write items into a table of an emulator, which takes them all."""
 
     def put(batch: tuple[tuple[Key, Item], ...]) -> None:
         requests: list[WriteRequestTypeDef] = [{"PutRequest": {"Item": encode_item(*each)}} for each in batch]

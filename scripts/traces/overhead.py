@@ -167,9 +167,9 @@ def main() -> int:
         listening() as daemon,
         dynamodb_local.running(Path(folder) / "dynamodb-local.log", is_measured=True) as endpoint_url,
     ):
-        table = render(measure(endpoint_url, daemon))
-    print(table)
-    PAGE.write_text(fill_in(PAGE.read_text(), PART, table))
+        ratios = render(measure(endpoint_url, daemon))
+    print(ratios)
+    PAGE.write_text(fill_in(PAGE.read_text(), PART, ratios))
     return 0
 
 

@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
-from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -36,12 +35,13 @@ from leasegate.operations import Add, Update
 from leasegate.records import SweepReport
 from leasegate.repository.dynamodb import DynamoRepository
 from leasegate.repository.memory import MemoryRepository
-from leasegate.repository.wire import encode_item
 from leasegate.session import wall_clock_ms
 from leasegate.stream import StreamRecord
 from leasegate.sweeper import Sweeper
 from leasegate.windows import DEFAULT_RETENTION_DAYS, LAST_MS, UsagePlan
+from tests.fixtures.dynamodb import Table
 from tests.fixtures.functions import TABLE_NAME
+from tests.loading import load
 from tests.roles import act_as
 from tests.stream import StreamedMemory
 
@@ -230,9 +230,7 @@ def prepared() -> MemoryRepository:
 
 def store(memory: MemoryRepository, client: DynamoDBClient) -> None:
     """Write all that is in a table in memory; calls one after the other would take their time."""
-    requests: list[Any] = [{"PutRequest": {"Item": encode_item(key, item)}} for key, item in memory.items.items()]
-    for batch in batched(requests, 25, strict=False):
-        assert client.batch_write_item(RequestItems={TABLE_NAME: list(batch)})["UnprocessedItems"] == {}
+    load(Table(client, TABLE_NAME), memory.items.items())
 
 
 @pytest.mark.parametrize(
